@@ -1,0 +1,4 @@
+//! viamillipede carries one pipe from a host to another over several TCP connections.
+
+pub mod foot;
+pub mod proto;

@@ -1,0 +1,3 @@
+//! parse → run → one error line → exit code.
+
+fn main() {}

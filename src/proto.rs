@@ -1,0 +1,30 @@
+//! The protocol core, free of I/O: what travels between the ends, and the two state machines that
+//! decide what travels next.
+//!
+//! It knows no sockets, threads, channels, clock, randomness, compression or printing. Time is an
+//! argument; everything enters by `handle_*` and `offer`, and leaves by `poll_*` (the shape is that
+//! of quinn-proto). So the same code runs under the simulator in `tests/sim`.
+
+pub mod frame;
+
+use std::fmt;
+
+/// One TCP connection of the session. Never used again for another connection of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u32);
+
+/// One way between the ends (one DEST); lower numbers are preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u16);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {}", self.0)
+    }
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
+    }
+}

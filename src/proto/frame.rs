@@ -1,0 +1,109 @@
+//! What travels on a connection once both sides have said hello.
+//!
+//! Layout, every integer little-endian:
+//!
+//! ```text
+//!  0  kind    u8
+//!  1  zero    u8
+//!  2  length  u16     bytes of body that follow the head, MAX_BODY_BYTES at most
+//!  4  check   8 bytes of BLAKE3(bytes 0..4, body)
+//! 12  body
+//! ```
+//!
+//! After the body of a `Foot` its payload follows, `packed_bytes` long; the payload is covered by the
+//! foot's own check. Does not know who sends what when: see [`super::sender`], [`super::receiver`].
+
+use crate::foot::{FootHeader, Hash};
+use std::ops::Range;
+
+/// Bytes before the body of a frame.
+pub const HEAD_BYTES: usize = 12;
+/// Longest body of any frame, in bytes.
+pub const MAX_BODY_BYTES: usize = 8192;
+/// Most ranges that one [`Ack`] carries.
+pub const MAX_ACK_RANGES: usize = 256;
+/// Longest reason that an [`Abort`] carries, in bytes.
+pub const MAX_REASON_BYTES: usize = 1024;
+
+/// One message between the ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Sender to receiver: a foot; its payload follows.
+    Foot(FootHeader),
+    /// Receiver to sender: all that the receiver has; also its heartbeat.
+    Ack(Ack),
+    /// Receiver to sender: this foot failed its check and is wanted again.
+    Nack {
+        /// The foot that failed.
+        id: u64,
+    },
+    /// Sender to receiver: heartbeat, answered at once by an [`Ack`] that echoes the token.
+    Ping(Ping),
+    /// Sender to receiver: the stream is this long and no longer.
+    End(End),
+    /// Receiver to sender: the sink has succeeded.
+    Done(Done),
+    /// Sender to receiver: the outcome is known here, you may go.
+    DoneAck,
+    /// Either way: this end has failed and says why.
+    Abort(Abort),
+}
+
+/// The receiver's full state, idempotent and valid on any worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ack {
+    /// Every foot below this number is verified.
+    pub cumulative: u64,
+    /// Feet below this number may be sent.
+    pub limit: u64,
+    /// Verified feet above `cumulative`, ascending, disjoint, not empty, not adjacent.
+    pub ranges: Vec<Range<u64>>,
+    /// Payload bytes that came in on all connections of the session so far.
+    pub received_bytes: u64,
+    /// Payload bytes that came in on the connection that carries this ack.
+    pub connection_bytes: u64,
+    /// Raw bytes that the sink has taken.
+    pub written_bytes: u64,
+    /// The sink has feet (or its own end) to digest: waiting is its doing, not the network's.
+    pub sink_blocked: bool,
+    /// Token of the last [`Ping`] on this connection when this answers it, else 0.
+    pub echo: u32,
+}
+
+/// The sender's heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ping {
+    /// Not 0; echoed by the next ack on this connection.
+    pub token: u32,
+    /// One more than the highest foot sent so far.
+    pub sent_feet: u64,
+}
+
+/// The length of the whole stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Number of feet.
+    pub feet: u64,
+    /// Number of raw bytes.
+    pub bytes: u64,
+    /// BLAKE3 of the stream, where the session verifies.
+    pub digest: Option<Hash>,
+}
+
+/// The receiver's word that the stream is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Raw bytes that the sink took.
+    pub bytes: u64,
+    /// BLAKE3 of them, where the session verifies.
+    pub digest: Option<Hash>,
+}
+
+/// Why an end gives up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abort {
+    /// The exit code of the end that failed.
+    pub code: u8,
+    /// One line for people, [`MAX_REASON_BYTES`] at most.
+    pub reason: String,
+}
