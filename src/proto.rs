@@ -5,8 +5,15 @@
 //! argument; everything enters by `handle_*` and `offer`, and leaves by `poll_*` (the shape is that
 //! of quinn-proto). So the same code runs under the simulator in `tests/sim`.
 
+pub mod flush;
 pub mod frame;
+pub mod liveness;
+pub mod ranges;
+pub mod reassembler;
+pub mod receiver;
+pub mod sender;
 
+use frame::Abort;
 use std::fmt;
 
 /// One TCP connection of the session. Never used again for another connection of this process.
@@ -27,4 +34,17 @@ impl fmt::Display for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "link {}", self.0)
     }
+}
+
+/// Why a stream did not arrive, as the protocol sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No progress for all of patience.
+    PeerLost,
+    /// All was sent and acknowledged, and no word came whether the sink succeeded.
+    OutcomeUnknown,
+    /// The two ends do not agree on the stream.
+    Corrupt(String),
+    /// The other end gave up and said why.
+    Aborted(Abort),
 }

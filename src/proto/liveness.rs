@@ -1,0 +1,73 @@
+//! When to send a heartbeat, and when to give up: the clocks that both ends share (rule 8).
+//!
+//! Knows what progress is worth, not what it is: the state machines say when there was some.
+
+use std::time::{Duration, Instant};
+
+/// A connection that was silent for this many heartbeats is dead.
+const DEAD_AFTER_HEARTBEATS: u32 = 4;
+/// Longest pause between heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A connection whose feet have not moved for this long, though others have heard from it, is
+/// stalled. Well above the retransmission pauses of a lossy path, well below anybody's patience.
+const STALL: Duration = Duration::from_secs(10);
+
+/// The clocks of one end.
+#[derive(Debug)]
+pub struct Liveness {
+    patience: Option<Duration>,
+    heartbeat: Duration,
+    last_progress: Instant,
+    next_heartbeat: Instant,
+}
+
+impl Liveness {
+    /// Clocks that start at `now`; a `patience` of `None` is for ever.
+    pub fn new(patience: Option<Duration>, now: Instant) -> Liveness {
+        let heartbeat = patience.map_or(HEARTBEAT, |patience| (patience / 4).min(HEARTBEAT));
+        Liveness { patience, heartbeat, last_progress: now, next_heartbeat: now + heartbeat }
+    }
+
+    /// Something moved, or nothing had to.
+    pub fn progress(&mut self, now: Instant) {
+        self.last_progress = self.last_progress.max(now);
+    }
+
+    /// Whether patience has run out.
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.patience.is_some_and(|patience| now >= self.last_progress + patience)
+    }
+
+    /// Whether a heartbeat is due; if so the next one is set.
+    pub fn take_heartbeat(&mut self, now: Instant) -> bool {
+        let due = now >= self.next_heartbeat;
+        if due {
+            self.next_heartbeat = now + self.heartbeat;
+        }
+        due
+    }
+
+    /// The next time at which this clock has something to say.
+    pub fn next_timeout(&self) -> Instant {
+        match self.patience {
+            Some(patience) => self.next_heartbeat.min(self.last_progress + patience),
+            None => self.next_heartbeat,
+        }
+    }
+
+    /// When the next heartbeat is due.
+    pub fn next_heartbeat(&self) -> Instant {
+        self.next_heartbeat
+    }
+
+    /// How long a connection may be silent before it is taken for dead. `rtt` is its round trip.
+    pub fn dead_after(&self, rtt: Duration) -> Duration {
+        self.heartbeat * DEAD_AFTER_HEARTBEATS + rtt * 2
+    }
+
+    /// How long the feet of a connection may stand still before it is given up.
+    pub fn stall_after(&self, rtt: Duration) -> Duration {
+        let stall = self.patience.map_or(STALL, |patience| (patience / 2).min(STALL));
+        stall + rtt * 2
+    }
+}

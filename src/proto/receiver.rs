@@ -1,0 +1,475 @@
+//! The receiving half: what is acknowledged, in which order feet reach the sink, and how it ends.
+//!
+//! An ack means *verified*: feet enter only after their check. `Done` goes out only after the sink
+//! has succeeded, and is repeated until the sender has answered it.
+//!
+//! Does not know the feet's bytes, sockets or clocks: see [`super`].
+
+use super::frame::{Abort, Ack, Done, End, Frame, MAX_ACK_RANGES, Ping};
+use super::liveness::Liveness;
+use super::reassembler::{Inserted, Reassembler};
+use super::{Failure, WorkerId};
+use crate::foot::{FootHeader, Hash};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// A foot whose check failed this often ends the stream.
+pub const MAX_CORRUPT: u8 = 16;
+/// How long a receiver without limit of patience waits for the last word of the sender.
+const LONGEST_LINGER: Duration = Duration::from_secs(120);
+
+/// What a [`Receiver`] is told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Foot size of the session, in bytes.
+    pub foot_bytes: u32,
+    /// Feet that it holds at most.
+    pub window_feet: u64,
+    /// How long without progress before giving up; `None` is for ever.
+    pub patience: Option<Duration>,
+}
+
+/// What can happen to a [`Receiver`].
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection was welcomed.
+    Up {
+        /// The connection.
+        worker: WorkerId,
+    },
+    /// A connection is gone.
+    Down {
+        /// The connection.
+        worker: WorkerId,
+    },
+    /// Payload bytes that came in on this connection so far, whole feet or not.
+    Received {
+        /// The connection.
+        worker: WorkerId,
+        /// Bytes since it came up.
+        connection_bytes: u64,
+    },
+    /// A foot came in and its check holds.
+    Foot {
+        /// The connection it came on.
+        worker: WorkerId,
+        /// Its header.
+        header: FootHeader,
+    },
+    /// A foot came in and its check fails.
+    Corrupt {
+        /// The connection it came on.
+        worker: WorkerId,
+        /// The foot.
+        id: u64,
+    },
+    /// Any frame but a foot came in.
+    Frame {
+        /// The connection it came on.
+        worker: WorkerId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// The sink has taken the next foot that [`Event::Write`] named.
+    Written,
+    /// The sink has succeeded: closed without error.
+    SinkClosed {
+        /// BLAKE3 of all that was written, where the session verifies.
+        digest: Option<Hash>,
+    },
+}
+
+/// What a [`Receiver`] wants its owner to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Give this foot to the sink; they come in order. [`Input::Written`] must follow.
+    Write(FootHeader),
+    /// A foot that was there before came in: its bytes may be forgotten.
+    Duplicate {
+        /// The foot.
+        id: u64,
+    },
+    /// Close this connection; an [`Input::Down`] must follow.
+    Close {
+        /// The connection.
+        worker: WorkerId,
+        /// Why, for people.
+        reason: &'static str,
+    },
+    /// All is written: compare the digest and close the sink. [`Input::SinkClosed`] must follow.
+    CloseSink(End),
+    /// The stream is delivered, and the sender knows it or was given all of patience to learn it.
+    Finished,
+    /// The stream cannot be received.
+    Failed(Failure),
+}
+
+#[derive(Debug)]
+struct Path {
+    last_heard: Instant,
+    connection_bytes: u64,
+    /// Token of a ping that wants an answer, else 0.
+    echo: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Receiving,
+    Closing,
+    Lingering { done: Done, until: Instant },
+    Over,
+}
+
+/// The receiving state machine; see the module's text.
+#[derive(Debug)]
+pub struct Receiver {
+    config: Config,
+    liveness: Liveness,
+    window: Reassembler,
+    phase: Phase,
+    workers: BTreeMap<WorkerId, Path>,
+    ack_due: BTreeSet<WorkerId>,
+    /// The connection that was heard last.
+    liveliest: Option<WorkerId>,
+    control: VecDeque<(WorkerId, Frame)>,
+    events: VecDeque<Event>,
+    end: Option<End>,
+    /// Where the next foot to write begins in the stream.
+    next_offset: u64,
+    /// Lengths of the feet that the sink has, in order.
+    writing: VecDeque<u32>,
+    written_bytes: u64,
+    received_bytes: u64,
+    /// Feet that the sender says it has sent.
+    sent_feet: u64,
+    /// The limit that the sender was told last.
+    advertised: u64,
+    corrupt: BTreeMap<u64, u8>,
+    duplicate_feet: u64,
+}
+
+impl Receiver {
+    /// An empty receiver whose patience begins at `now`.
+    pub fn new(config: Config, now: Instant) -> Receiver {
+        Receiver {
+            liveness: Liveness::new(config.patience, now),
+            window: Reassembler::new(config.window_feet),
+            config,
+            phase: Phase::Receiving,
+            workers: BTreeMap::new(),
+            ack_due: BTreeSet::new(),
+            liveliest: None,
+            control: VecDeque::new(),
+            events: VecDeque::new(),
+            end: None,
+            next_offset: 0,
+            writing: VecDeque::new(),
+            written_bytes: 0,
+            received_bytes: 0,
+            sent_feet: 0,
+            advertised: 0,
+            corrupt: BTreeMap::new(),
+            duplicate_feet: 0,
+        }
+    }
+
+    /// Gives up and tells the other end.
+    pub fn abort(&mut self, code: u8, reason: &str) {
+        self.phase = Phase::Over;
+        self.ack_due.clear();
+        let frame = Frame::Abort(Abort { code, reason: reason.to_owned() });
+        self.control.extend(self.workers.keys().map(|&worker| (worker, frame.clone())));
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Up { worker } => self.handle_up(now, worker),
+            Input::Down { worker } => {
+                self.workers.remove(&worker);
+                self.ack_due.remove(&worker);
+                self.control.retain(|(to, _)| *to != worker);
+            }
+            Input::Received { worker, connection_bytes } => {
+                self.handle_received(now, worker, connection_bytes);
+            }
+            Input::Foot { worker, header } => self.handle_foot(now, worker, header),
+            Input::Corrupt { worker, id } => self.handle_corrupt(worker, id),
+            Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
+            Input::Written => self.handle_written(now),
+            Input::SinkClosed { digest } => self.handle_sink_closed(now, digest),
+        }
+    }
+
+    /// The time that [`Receiver::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Over => return,
+            Phase::Lingering { until, .. } if now >= until => return self.finish(),
+            Phase::Receiving if self.liveness.is_expired(now) => {
+                return self.fail(Failure::PeerLost);
+            }
+            _ => {}
+        }
+        if self.liveness.take_heartbeat(now) {
+            self.close_dead(now);
+            self.ack_due.extend(self.workers.keys());
+        }
+    }
+
+    /// The next frame to hand to a worker. To be called until it says `None`, after each call of
+    /// another method.
+    pub fn poll_transmit(&mut self) -> Option<(WorkerId, Frame)> {
+        if let Some(next) = self.control.pop_front() {
+            return Some(next);
+        }
+        let worker = self.ack_due.pop_first()?;
+        if let Phase::Lingering { done, .. } = self.phase {
+            return Some((worker, Frame::Done(done)));
+        }
+        Some((worker, Frame::Ack(self.ack_for(worker))))
+    }
+
+    /// When [`Receiver::handle_timeout`] must be called.
+    pub fn poll_timeout(&self) -> Instant {
+        match self.phase {
+            Phase::Lingering { until, .. } => self.liveness.next_heartbeat().min(until),
+            Phase::Receiving => self.liveness.next_timeout(),
+            Phase::Closing | Phase::Over => self.liveness.next_heartbeat(),
+        }
+    }
+
+    /// What the owner must do next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Feet below this number may be sent; the admission of new feet reads it.
+    pub fn limit(&self) -> u64 {
+        self.window.limit()
+    }
+
+    /// Every foot below this number is verified.
+    pub fn cumulative(&self) -> u64 {
+        self.window.cumulative()
+    }
+
+    /// Feet below this number are with the sink.
+    pub fn written(&self) -> u64 {
+        self.window.written()
+    }
+
+    /// Whether the sink is what blocks: it has feet, or its own end, to digest.
+    pub fn sink_blocked(&self) -> bool {
+        self.phase == Phase::Closing || self.window.written() < self.window.cumulative()
+    }
+
+    /// Feet that came in once more than needed.
+    pub fn duplicate_feet(&self) -> u64 {
+        self.duplicate_feet
+    }
+
+    /// Whether the sink has succeeded.
+    pub fn is_delivered(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { .. })
+    }
+
+    fn handle_up(&mut self, now: Instant, worker: WorkerId) {
+        self.workers.insert(worker, Path { last_heard: now, connection_bytes: 0, echo: 0 });
+        self.liveliest = Some(worker);
+        self.ack_due.insert(worker);
+    }
+
+    fn handle_received(&mut self, now: Instant, worker: WorkerId, connection_bytes: u64) {
+        let Some(path) = self.workers.get_mut(&worker) else { return };
+        if connection_bytes > path.connection_bytes {
+            self.received_bytes += connection_bytes - path.connection_bytes;
+            path.connection_bytes = connection_bytes;
+            path.last_heard = now;
+            self.liveliest = Some(worker);
+            self.liveness.progress(now);
+        }
+    }
+
+    fn handle_foot(&mut self, now: Instant, worker: WorkerId, header: FootHeader) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.liveness.progress(now);
+        if self.workers.contains_key(&worker) {
+            self.ack_due.insert(worker);
+        }
+        match self.window.insert(header) {
+            Inserted::New => {
+                self.corrupt.remove(&header.id);
+                self.write_ready();
+            }
+            Inserted::Duplicate => {
+                self.duplicate_feet += 1;
+                self.events.push_back(Event::Duplicate { id: header.id });
+            }
+            Inserted::Conflict => self.fail(Failure::Corrupt(format!(
+                "foot {} came twice with different checks",
+                header.id
+            ))),
+            Inserted::Outside => self.close(worker, "it sent a foot outside the window"),
+        }
+    }
+
+    /// Hands to the sink what has come into order.
+    fn write_ready(&mut self) {
+        while let Some(header) = self.window.pop() {
+            if header.offset != self.next_offset {
+                return self.fail(Failure::Corrupt(format!(
+                    "foot {} says that it begins at byte {}, not {}",
+                    header.id, header.offset, self.next_offset
+                )));
+            }
+            self.next_offset += u64::from(header.raw_bytes);
+            self.writing.push_back(header.raw_bytes);
+            self.events.push_back(Event::Write(header));
+        }
+        self.judge_end();
+    }
+
+    fn handle_corrupt(&mut self, worker: WorkerId, id: u64) {
+        if id >= self.window.limit() || self.phase != Phase::Receiving {
+            return; // feet outside the window were refused before they were read
+        }
+        let failures = self.corrupt.entry(id).or_insert(0);
+        *failures += 1;
+        if *failures >= MAX_CORRUPT {
+            let failures = *failures;
+            return self
+                .fail(Failure::Corrupt(format!("foot {id} failed its check {failures} times")));
+        }
+        if self.workers.contains_key(&worker) {
+            self.control.push_back((worker, Frame::Nack { id }));
+        }
+    }
+
+    fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
+        let Some(path) = self.workers.get_mut(&worker) else { return };
+        path.last_heard = now;
+        self.liveliest = Some(worker);
+        if self.phase == Phase::Over {
+            return;
+        }
+        match frame {
+            Frame::Ping(Ping { token, sent_feet }) => {
+                path.echo = token;
+                self.sent_feet = self.sent_feet.max(sent_feet);
+                self.ack_due.insert(worker);
+                if self.window.cumulative() >= self.sent_feet || self.sink_blocked() {
+                    self.liveness.progress(now);
+                }
+            }
+            Frame::End(end) => self.handle_end(worker, end),
+            Frame::DoneAck if self.is_delivered() => self.finish(),
+            Frame::DoneAck => self.close(worker, "it acknowledged an end that was never said"),
+            Frame::Abort(_) if self.is_delivered() => self.finish(),
+            Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
+            Frame::Foot(_) | Frame::Ack(_) | Frame::Nack { .. } | Frame::Done(_) => {
+                self.close(worker, "it sent a frame that only a receiver sends");
+            }
+        }
+    }
+
+    fn handle_end(&mut self, worker: WorkerId, end: End) {
+        match self.end {
+            Some(known) if known == end => {}
+            Some(_) => self.fail(Failure::Corrupt("the stream has two different ends".to_owned())),
+            None if end.feet < self.window.seen() => {
+                self.close(worker, "it said an end before feet that it had sent");
+            }
+            None => {
+                self.end = Some(end);
+                self.judge_end();
+            }
+        }
+    }
+
+    fn handle_written(&mut self, now: Instant) {
+        let raw_bytes = self.writing.pop_front();
+        self.written_bytes += u64::from(raw_bytes.expect("the sink takes only what it was given"));
+        self.window.release();
+        self.liveness.progress(now);
+        // Every foot's own ack carries the limit; an ack for the limit's sake goes out only when the
+        // sender may be waiting for it, or the window has moved by a quarter.
+        let moved = self.window.limit() - self.advertised;
+        let used_up = self.window.seen().max(self.sent_feet) >= self.advertised;
+        if (used_up || moved * 4 >= self.config.window_feet)
+            && let Some(worker) = self.liveliest.filter(|worker| self.workers.contains_key(worker))
+        {
+            self.ack_due.insert(worker);
+        }
+        self.judge_end();
+    }
+
+    /// Once all is with the sink, the sink is to be closed.
+    fn judge_end(&mut self) {
+        let Some(end) = self.end else { return };
+        if self.phase != Phase::Receiving || self.window.written() < end.feet {
+            return;
+        }
+        if end.bytes != self.written_bytes {
+            return self.fail(Failure::Corrupt(format!(
+                "the sender counts {} bytes, the receiver {}",
+                end.bytes, self.written_bytes
+            )));
+        }
+        self.phase = Phase::Closing;
+        self.events.push_back(Event::CloseSink(end));
+    }
+
+    fn handle_sink_closed(&mut self, now: Instant, digest: Option<Hash>) {
+        if self.phase != Phase::Closing {
+            return; // aborted in the meantime
+        }
+        let linger = self.config.patience.unwrap_or(LONGEST_LINGER);
+        let done = Done { bytes: self.written_bytes, digest };
+        self.phase = Phase::Lingering { done, until: now + linger };
+        self.ack_due.extend(self.workers.keys());
+    }
+
+    fn ack_for(&mut self, worker: WorkerId) -> Ack {
+        let (connection_bytes, echo) = self
+            .workers
+            .get_mut(&worker)
+            .map_or((0, 0), |path| (path.connection_bytes, std::mem::take(&mut path.echo)));
+        self.advertised = self.window.limit();
+        Ack {
+            cumulative: self.window.cumulative(),
+            limit: self.advertised,
+            ranges: self.window.ranges().take(MAX_ACK_RANGES).collect(),
+            received_bytes: self.received_bytes,
+            connection_bytes,
+            written_bytes: self.written_bytes,
+            sink_blocked: self.sink_blocked(),
+            echo,
+        }
+    }
+
+    fn close_dead(&mut self, now: Instant) {
+        let limit = self.liveness.dead_after(Duration::ZERO);
+        let dead = self.workers.iter().filter(|(_, path)| now - path.last_heard >= limit);
+        let dead: Vec<WorkerId> = dead.map(|(worker, _)| *worker).collect();
+        for worker in dead {
+            self.close(worker, "nothing was heard from it");
+        }
+    }
+
+    fn close(&mut self, worker: WorkerId, reason: &'static str) {
+        self.events.push_back(Event::Close { worker, reason });
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.phase = Phase::Over;
+        self.events.push_back(Event::Failed(failure));
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Over;
+        self.events.push_back(Event::Finished);
+    }
+}

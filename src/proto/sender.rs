@@ -1,0 +1,489 @@
+//! The sending half: which foot goes to which worker, what is sent again, and when to give up.
+//!
+//! A foot is *unsent* (offered, never sent), *in flight* (on one worker, or on two as a reinjection),
+//! *lost* (its worker went, or its check failed) or *acked*. The worker asks for feet by reporting that
+//! one has gone to the kernel: the window of its TCP connection, kept short by TCP_NOTSENT_LOWAT, is the
+//! credit. (A credit of our own, rate x round trip, was the first plan; it is a second congestion
+//! control on top of the kernel's, and starves where checking a foot takes longer than its round trip.)
+//!
+//! Does not know what a foot holds, and does not know sockets or clocks: see [`super`].
+
+mod path;
+mod schedule;
+
+use super::frame::{Abort, Ack, Done, End, Frame, Ping};
+use super::liveness::Liveness;
+use super::ranges::Ranges;
+use super::{Failure, LinkId, WorkerId};
+use crate::foot::FootHeader;
+use path::Path;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// What a [`Sender`] is told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Foot size of the session, in bytes.
+    pub foot_bytes: u32,
+    /// How long without progress before giving up; `None` is for ever.
+    pub patience: Option<Duration>,
+}
+
+/// What can happen to a [`Sender`].
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection was welcomed; its hello took this long.
+    Up {
+        /// The connection.
+        worker: WorkerId,
+        /// The way it takes.
+        link: LinkId,
+        /// The round trip of its hello.
+        rtt: Duration,
+    },
+    /// A connection is gone; the feet on it must go elsewhere.
+    Down {
+        /// The connection.
+        worker: WorkerId,
+    },
+    /// One foot handed to this worker has gone to the kernel whole.
+    Written {
+        /// The connection.
+        worker: WorkerId,
+    },
+    /// A frame came in.
+    Frame {
+        /// The connection it came on.
+        worker: WorkerId,
+        /// The frame.
+        frame: Frame,
+    },
+}
+
+/// What a [`Sender`] wants its owner to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The foot is verified at the other end: its buffer may return.
+    Acked {
+        /// The foot.
+        id: u64,
+    },
+    /// Close this connection; an [`Input::Down`] must follow.
+    Close {
+        /// The connection.
+        worker: WorkerId,
+        /// Why, for people.
+        reason: &'static str,
+    },
+    /// The receiver's sink has succeeded; once the last frames are out, all is done.
+    Delivered(Done),
+    /// The stream cannot be delivered.
+    Failed(Failure),
+}
+
+/// Counts for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Feet sent again because their connection was lost or their check failed.
+    pub resent_feet: u64,
+    /// Feet sent a second time ahead of need, because their first worker was late.
+    pub reinjected_feet: u64,
+    /// Feet whose check failed at the receiver.
+    pub nacked_feet: u64,
+}
+
+#[derive(Debug)]
+struct Foot {
+    header: FootHeader,
+    /// Where it is in flight; the second is a reinjection.
+    copies: [Option<WorkerId>; 2],
+    /// When the first copy should be acked, by what its path has shown so far.
+    due: Option<Instant>,
+}
+
+/// The sending state machine; see the module's text.
+#[derive(Debug)]
+pub struct Sender {
+    config: Config,
+    liveness: Liveness,
+    /// Feet from `base` on, `None` until offered.
+    feet: VecDeque<Option<Foot>>,
+    /// Every foot below this number is acked.
+    base: u64,
+    acked: Ranges,
+    unsent: BTreeSet<u64>,
+    lost: BTreeSet<u64>,
+    /// Wire bytes of the feet in `unsent` and `lost`.
+    backlog_bytes: u64,
+    /// One more than the highest foot sent.
+    sent_feet: u64,
+    /// The receiver takes feet below this number.
+    limit: u64,
+    /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
+    window_feet: u64,
+    workers: BTreeMap<WorkerId, Path>,
+    /// Workers that ask for a foot, in order of preference.
+    ready: BTreeSet<(LinkId, WorkerId)>,
+    /// Sum of the workers' delivery rates, in bytes a second.
+    rate_total: u64,
+    /// Sum of the wire bytes in flight, copies counted twice.
+    in_flight_bytes: u64,
+    control: VecDeque<(WorkerId, Frame)>,
+    events: VecDeque<Event>,
+    end: Option<End>,
+    received_bytes: u64,
+    written_bytes: u64,
+    sink_blocked: bool,
+    next_token: u32,
+    reinject_at: Option<Instant>,
+    counts: Counts,
+    over: bool,
+}
+
+impl Sender {
+    /// A sender with nothing to send yet, whose patience begins at `now`.
+    pub fn new(config: Config, now: Instant) -> Sender {
+        Sender {
+            config,
+            liveness: Liveness::new(config.patience, now),
+            feet: VecDeque::new(),
+            base: 0,
+            acked: Ranges::default(),
+            unsent: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            backlog_bytes: 0,
+            sent_feet: 0,
+            limit: 0,
+            window_feet: 0,
+            workers: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            rate_total: 0,
+            in_flight_bytes: 0,
+            control: VecDeque::new(),
+            events: VecDeque::new(),
+            end: None,
+            received_bytes: 0,
+            written_bytes: 0,
+            sink_blocked: false,
+            next_token: 1,
+            reinject_at: None,
+            counts: Counts::default(),
+            over: false,
+        }
+    }
+
+    /// A foot is packed and may be sent. Feet may be offered in any order, each once, each below the
+    /// `feet` of [`Sender::finish`].
+    pub fn offer(&mut self, header: FootHeader) {
+        let place = (header.id - self.base) as usize; // the owner holds its buffer: a bounded number
+        if self.feet.len() <= place {
+            self.feet.resize_with(place + 1, || None);
+        }
+        assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
+        self.backlog_bytes += u64::from(header.packed_bytes);
+        self.unsent.insert(header.id);
+        self.feet[place] = Some(Foot { header, copies: [None; 2], due: None });
+    }
+
+    /// There are no more feet than these.
+    pub fn finish(&mut self, end: End) {
+        self.end = Some(end);
+        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        self.control.extend(workers.into_iter().map(|worker| (worker, Frame::End(end))));
+    }
+
+    /// Gives up and tells the other end; what is queued for it stays queued.
+    pub fn abort(&mut self, code: u8, reason: &str) {
+        self.over = true;
+        let frame = Frame::Abort(Abort { code, reason: reason.to_owned() });
+        self.control.extend(self.workers.keys().map(|&worker| (worker, frame.clone())));
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Up { worker, link, rtt } => self.handle_up(now, worker, link, rtt),
+            Input::Down { worker } => self.handle_down(worker),
+            Input::Written { worker } => {
+                if let Some(path) = self.workers.get_mut(&worker) {
+                    path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
+                }
+                self.judge_ready(worker);
+            }
+            Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
+        }
+    }
+
+    /// The time that [`Sender::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.over {
+            return;
+        }
+        if self.reinject_at.is_some_and(|at| at <= now) {
+            self.reinject_at = None;
+        }
+        if self.liveness.is_expired(now) {
+            return self.fail(if self.all_acked() && self.end.is_some() {
+                Failure::OutcomeUnknown
+            } else {
+                Failure::PeerLost
+            });
+        }
+        if self.liveness.take_heartbeat(now) {
+            self.close_dead(now);
+            let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+            for worker in workers {
+                self.greet(now, worker);
+            }
+        }
+    }
+
+    /// The next frame to hand to a worker, most urgent first. To be called until it says `None`,
+    /// after each call of another method.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(WorkerId, Frame)> {
+        if let Some(next) = self.control.pop_front() {
+            return Some(next);
+        }
+        if self.over {
+            return None;
+        }
+        self.schedule(now).map(|(worker, header)| (worker, Frame::Foot(header)))
+    }
+
+    /// When [`Sender::handle_timeout`] must be called.
+    pub fn poll_timeout(&self) -> Instant {
+        let timeout = self.liveness.next_timeout();
+        self.reinject_at.map_or(timeout, |at| at.min(timeout))
+    }
+
+    /// What the owner must do next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether every foot offered so far is acked.
+    pub fn all_acked(&self) -> bool {
+        self.feet.is_empty()
+    }
+
+    /// Feet offered and not yet acked, those not yet sent, and whether the window holds them back.
+    pub fn backlog(&self) -> Backlog {
+        let unsent_feet = (self.unsent.len() + self.lost.len()) as u64;
+        Backlog {
+            unacked_feet: self.feet.len() as u64,
+            unsent_feet,
+            window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
+            sink_blocked: self.sink_blocked,
+            written_bytes: self.written_bytes,
+        }
+    }
+
+    /// Counts since the start.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn handle_up(&mut self, now: Instant, worker: WorkerId, link: LinkId, rtt: Duration) {
+        self.workers.insert(worker, Path::new(link, rtt, now));
+        self.greet(now, worker);
+        self.judge_ready(worker);
+    }
+
+    fn handle_down(&mut self, worker: WorkerId) {
+        let Some(path) = self.workers.remove(&worker) else { return };
+        self.ready.remove(&(path.link, worker));
+        self.rate_total -= path.rate();
+        self.in_flight_bytes -= path.in_flight_bytes;
+        self.control.retain(|(to, _)| *to != worker);
+        for id in path.in_flight {
+            self.lose(id, worker);
+        }
+    }
+
+    /// The copy of foot `id` on `worker` will not arrive.
+    fn lose(&mut self, id: u64, worker: WorkerId) {
+        let Some(foot) = self.foot_mut(id) else { return };
+        for copy in &mut foot.copies {
+            if *copy == Some(worker) {
+                *copy = None;
+            }
+        }
+        if foot.copies == [None; 2] {
+            let bytes = u64::from(foot.header.packed_bytes);
+            self.backlog_bytes += bytes;
+            self.lost.insert(id);
+        }
+    }
+
+    fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
+        let Some(path) = self.workers.get_mut(&worker) else { return };
+        path.last_heard = now;
+        if self.over {
+            return;
+        }
+        match frame {
+            Frame::Ack(ack) => self.handle_ack(now, worker, &ack),
+            Frame::Nack { id } => self.handle_nack(worker, id),
+            Frame::Done(done) => self.handle_done(worker, done),
+            Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
+            Frame::Foot(_) | Frame::Ping(_) | Frame::End(_) | Frame::DoneAck => {
+                self.close(worker, "it sent a frame that only a sender sends");
+            }
+        }
+    }
+
+    fn handle_ack(&mut self, now: Instant, worker: WorkerId, ack: &Ack) {
+        let highest = ack.ranges.last().map_or(ack.cumulative, |range| range.end);
+        if highest > self.sent_feet {
+            return self.close(worker, "it acknowledged a foot that was never sent");
+        }
+        if let Some(path) = self.workers.get_mut(&worker) {
+            path.heard_ack(now, ack);
+        }
+        self.limit = self.limit.max(ack.limit);
+        self.window_feet = self.window_feet.max(ack.limit - ack.cumulative);
+        self.sink_blocked = ack.sink_blocked;
+        self.written_bytes = self.written_bytes.max(ack.written_bytes);
+        if ack.received_bytes > self.received_bytes || self.sink_blocked || self.all_acked() {
+            self.liveness.progress(now);
+        }
+        self.received_bytes = self.received_bytes.max(ack.received_bytes);
+
+        let mut fresh = Vec::new();
+        if ack.cumulative > self.base {
+            fresh.extend(self.acked.insert(self.base..ack.cumulative));
+        }
+        for range in &ack.ranges {
+            if range.end > self.base {
+                fresh.extend(self.acked.insert(range.start.max(self.base)..range.end));
+            }
+        }
+        if fresh.is_empty() {
+            return;
+        }
+        self.liveness.progress(now);
+        for id in fresh.into_iter().flatten() {
+            self.settle(now, id);
+        }
+        let base = self.acked.first_gap_at_or_after(self.base);
+        self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
+        self.base = base;
+        self.acked.remove_below(base);
+        self.judge_ready(worker);
+    }
+
+    /// Foot `id` is acked: whoever carries it has delivered.
+    fn settle(&mut self, now: Instant, id: u64) {
+        let Some(foot) = self.feet[(id - self.base) as usize].take() else { return };
+        let bytes = u64::from(foot.header.packed_bytes);
+        for worker in foot.copies.into_iter().flatten() {
+            if let Some(path) = self.workers.get_mut(&worker) {
+                self.rate_total -= path.rate();
+                path.delivered(now, id, bytes);
+                self.rate_total += path.rate();
+                self.in_flight_bytes -= bytes;
+                self.judge_ready(worker);
+            }
+        }
+        if self.lost.remove(&id) {
+            self.backlog_bytes -= bytes;
+        }
+        self.events.push_back(Event::Acked { id });
+    }
+
+    fn handle_nack(&mut self, worker: WorkerId, id: u64) {
+        if id >= self.sent_feet {
+            return self.close(worker, "it refused a foot that was never sent");
+        }
+        let Some(foot) = self.foot_mut(id) else { return };
+        let bytes = u64::from(foot.header.packed_bytes);
+        if foot.copies.contains(&Some(worker))
+            && let Some(path) = self.workers.get_mut(&worker)
+        {
+            path.forgot(id, bytes);
+            self.in_flight_bytes -= bytes;
+            self.counts.nacked_feet += 1;
+            self.lose(id, worker);
+            self.judge_ready(worker);
+        }
+    }
+
+    fn handle_done(&mut self, worker: WorkerId, done: Done) {
+        let Some(end) = self.end else {
+            return self.close(worker, "it said that it is done before the stream's end");
+        };
+        if done.bytes != end.bytes {
+            return self.fail(Failure::Corrupt(format!(
+                "the receiver wrote {} bytes of {}",
+                done.bytes, end.bytes
+            )));
+        }
+        if end.digest.is_some() && done.digest != end.digest {
+            return self.fail(Failure::Corrupt("the digests of the two ends differ".to_owned()));
+        }
+        self.over = true;
+        self.control.extend(self.workers.keys().map(|&worker| (worker, Frame::DoneAck)));
+        self.events.push_back(Event::Delivered(done));
+    }
+
+    /// What a connection is told when it comes up and at every heartbeat.
+    fn greet(&mut self, now: Instant, worker: WorkerId) {
+        let token = self.next_token;
+        self.next_token = token.checked_add(1).unwrap_or(1);
+        if let Some(path) = self.workers.get_mut(&worker) {
+            path.pinged(now, token);
+        }
+        self.control.push_back((worker, Frame::Ping(Ping { token, sent_feet: self.sent_feet })));
+        if let Some(end) = self.end {
+            self.control.push_back((worker, Frame::End(end)));
+        }
+    }
+
+    /// Gives up connections that are silent, or whose feet stand still while the sink does not.
+    fn close_dead(&mut self, now: Instant) {
+        let mut dead = Vec::new();
+        for (&worker, path) in &mut self.workers {
+            if self.sink_blocked {
+                path.last_advance = now;
+            }
+            if now - path.last_heard >= self.liveness.dead_after(path.rtt) {
+                dead.push((worker, "nothing was heard from it"));
+            } else if !path.in_flight.is_empty()
+                && now - path.last_advance >= self.liveness.stall_after(path.rtt)
+            {
+                dead.push((worker, "it stands still"));
+            }
+        }
+        for (worker, reason) in dead {
+            self.close(worker, reason);
+        }
+    }
+
+    fn close(&mut self, worker: WorkerId, reason: &'static str) {
+        self.events.push_back(Event::Close { worker, reason });
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.over = true;
+        self.events.push_back(Event::Failed(failure));
+    }
+
+    fn foot_mut(&mut self, id: u64) -> Option<&mut Foot> {
+        self.feet.get_mut(id.checked_sub(self.base)? as usize)?.as_mut()
+    }
+}
+
+/// What waits in a [`Sender`], for people and for the reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Feet offered and not acked.
+    pub unacked_feet: u64,
+    /// Feet that wait for a worker.
+    pub unsent_feet: u64,
+    /// The next foot does not fit into the receiver's window.
+    pub window_blocked: bool,
+    /// The receiver says that its sink is what blocks.
+    pub sink_blocked: bool,
+    /// Raw bytes that the receiver's sink has taken.
+    pub written_bytes: u64,
+}

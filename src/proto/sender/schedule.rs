@@ -1,0 +1,141 @@
+//! Which foot goes to which worker next (rules 2 to 5).
+//!
+//! Lost feet before new ones, lowest first; the first ready worker in the order of preference, unless
+//! the foot would arrive there after the others have run dry of window or of stream (the ideas are
+//! those of BLEST and ECF, two schedulers for multipath TCP). Does not know how estimates come about:
+//! see [`super::path`].
+
+use super::Sender;
+use crate::foot::FootHeader;
+use crate::proto::WorkerId;
+use std::time::{Duration, Instant};
+
+/// An ack this much later than expected may still be the machine's doing, not the path's.
+const LATE: Duration = Duration::from_millis(50);
+/// How long a foot may take on a connection of which nothing is known.
+const UNKNOWN: Duration = Duration::from_secs(1);
+
+impl Sender {
+    /// The next foot and its worker, taken note of as sent.
+    pub(super) fn schedule(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
+        if let Some(&id) = self.lost.first() {
+            let worker = self.choose(id, false)?;
+            self.lost.remove(&id);
+            self.counts.resent_feet += 1;
+            return self.dispatch(now, worker, id);
+        }
+        if let Some(&id) = self.unsent.first()
+            && id < self.limit
+        {
+            let worker = self.choose(id, true)?;
+            self.unsent.remove(&id);
+            return self.dispatch(now, worker, id);
+        }
+        self.reinject(now)
+    }
+
+    /// Whether `worker` asks for a foot now.
+    pub(super) fn judge_ready(&mut self, worker: WorkerId) {
+        let Some(path) = self.workers.get(&worker) else { return };
+        let key = (path.link, worker);
+        if path.unwritten_feet < path.unwritten_limit(self.config.foot_bytes) {
+            self.ready.insert(key);
+        } else {
+            self.ready.remove(&key);
+        }
+    }
+
+    /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
+    fn choose(&self, id: u64, patient: bool) -> Option<WorkerId> {
+        let mut ready = self.ready.iter().map(|(_, worker)| *worker);
+        ready.find(|&worker| !patient || !self.should_wait(worker, id))
+    }
+
+    /// Whether new foot `id` should rather wait for another worker than go to this one.
+    fn should_wait(&self, worker: WorkerId, id: u64) -> bool {
+        let path = &self.workers[&worker];
+        if self.workers.len() == 1 {
+            return false;
+        }
+        if 2 * path.in_flight.len() as u64 >= self.window_feet.max(2) {
+            return true; // half the window is for the others
+        }
+        let others_rate = self.rate_total - path.rate();
+        if others_rate == 0 {
+            return false;
+        }
+        let Some(time) = self.feet_time(worker, id) else {
+            return !path.in_flight.is_empty(); // cold: one foot to learn from
+        };
+        let seconds = |bytes: u64| Duration::from_secs_f64(bytes as f64 / others_rate as f64);
+        let window_bytes = (self.limit - id) * u64::from(self.config.foot_bytes);
+        if time > seconds(window_bytes) + LATE {
+            return true;
+        }
+        let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
+        self.end.is_some() && time > seconds(self.backlog_bytes + others_bytes) + LATE
+    }
+
+    fn feet_time(&self, worker: WorkerId, id: u64) -> Option<Duration> {
+        let foot = self.feet[(id - self.base) as usize].as_ref()?;
+        self.workers[&worker].time_for(u64::from(foot.header.packed_bytes))
+    }
+
+    /// A second copy of the oldest foot for an idle worker, if it blocks the window or the stream's
+    /// end, and would be there sooner.
+    fn reinject(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
+        self.reinject_at = None;
+        let blocked = !self.unsent.is_empty() || (self.end.is_some() && !self.feet.is_empty());
+        if !blocked || self.sink_blocked {
+            return None;
+        }
+        let foot = self.feet.front()?.as_ref()?;
+        let (id, due) = (self.base, foot.due?);
+        let [Some(holder), None] = foot.copies else { return None };
+        let bytes = u64::from(foot.header.packed_bytes);
+        let (worker, time) = self
+            .ready
+            .iter()
+            .filter(|(_, worker)| *worker != holder)
+            .filter_map(|(_, worker)| {
+                let path = &self.workers[worker];
+                let time = path.time_for(bytes).unwrap_or(UNKNOWN);
+                (path.unwritten_feet == 0).then_some((*worker, time))
+            })
+            .min_by_key(|(_, time)| *time)?;
+        // What is late already is expected to take as long again as it is late.
+        let expected = due.max(now + now.saturating_duration_since(due));
+        if now + time + LATE >= expected {
+            self.reinject_at = Some((due + time + LATE).max(now + Duration::from_millis(1)));
+            return None;
+        }
+        self.counts.reinjected_feet += 1;
+        self.dispatch(now, worker, id)
+    }
+
+    /// Takes note that foot `id` goes out on `worker`.
+    fn dispatch(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        id: u64,
+    ) -> Option<(WorkerId, FootHeader)> {
+        let place = (id - self.base) as usize;
+        let foot = self.feet[place].as_mut()?;
+        let path = self.workers.get_mut(&worker)?;
+        let bytes = u64::from(foot.header.packed_bytes);
+        if foot.copies == [None; 2] {
+            self.backlog_bytes -= bytes;
+            let time = path.time_for(bytes).map_or(UNKNOWN, |time| time + path.rtt / 2);
+            foot.due = Some(now + time + LATE);
+        }
+        let free = foot.copies.iter_mut().find(|copy| copy.is_none());
+        *free.expect("a foot with two copies is never dispatched") = Some(worker);
+        path.sent(now, id, bytes);
+        self.in_flight_bytes += bytes;
+        self.sent_feet = self.sent_feet.max(id + 1);
+        let header = foot.header;
+        self.judge_ready(worker);
+        Some((worker, header))
+    }
+}
