@@ -1,0 +1,303 @@
+//! BLAKE3 of feet and of the stream.
+//!
+//! BLAKE3 is a tree over the stream. Feet never cross a multiple of the foot size, a power of two,
+//! so a *full* foot, one that begins at such a multiple and fills it, is a subtree: its chaining
+//! value serves as its check, and the digest of the stream is folded from values that were
+//! computed in parallel. Other feet are *short*; the stretch they share is hashed in order.
+//!
+//! Does not know what a check is compared with, nor in what order feet arrive: [`StreamDigest`]
+//! takes them in the order of the stream.
+
+use blake3::Hasher;
+use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+
+use crate::foot::Hash;
+
+/// What hashing one foot gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FootCheck {
+    /// The check that travels with the foot.
+    pub check: Hash,
+    /// For a full foot at offset 0, the digest of a stream that ends with it. (The root of a tree
+    /// is finished in another way than its branches.)
+    pub root: Option<Hash>,
+}
+
+/// Whether a foot fills a multiple of the foot size, and so is a subtree of the stream.
+pub fn is_full(foot_bytes: u32, offset: u64, raw_bytes: usize) -> bool {
+    raw_bytes == foot_bytes as usize && offset.is_multiple_of(u64::from(foot_bytes))
+}
+
+/// Hashes one foot.
+///
+/// The check of a full foot is its chaining value at its offset. That of a short foot is BLAKE3
+/// keyed with its offset (little-endian, then zeros), which costs nothing. So either tells a foot
+/// in the wrong place from one in the right place, and neither can be taken for the other.
+pub fn foot_check(foot_bytes: u32, offset: u64, raw: &[u8]) -> FootCheck {
+    if !is_full(foot_bytes, offset, raw.len()) {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&offset.to_le_bytes());
+        return FootCheck { check: blake3::keyed_hash(&key, raw).into(), root: None };
+    }
+    let mut hasher = hasher_at(offset);
+    hasher.update(raw);
+    FootCheck {
+        check: hasher.finalize_non_root(),
+        root: (offset == 0).then(|| hasher.finalize().into()),
+    }
+}
+
+/// A hash in hexadecimal, as `b3sum` prints it.
+pub fn hex(hash: &Hash) -> String {
+    blake3::Hash::from_bytes(*hash).to_hex().to_string()
+}
+
+/// The next foot of the stream, for [`StreamDigest::push`].
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// A full foot, hashed already.
+    Full(FootCheck),
+    /// The raw bytes of a short foot, to be hashed now.
+    Short(&'a [u8]),
+}
+
+/// The BLAKE3 of a stream, from its feet in order: the same as hashing it in one go.
+///
+/// A few hundred bytes for each doubling of the stream, and for a full foot next to no work.
+pub struct StreamDigest {
+    foot_bytes: u64,
+    /// How much of the stream has been pushed.
+    stream_bytes: u64,
+    /// The stretch between two multiples of the foot size that short feet are filling. It stays
+    /// open when they have filled it, for it may be the root.
+    open: Option<Hasher>,
+    /// Chaining values of the closed stretches, larger and larger subtrees from top to bottom.
+    /// Two of equal size are merged only when a further stretch begins: the last merge makes the
+    /// root, and which one that is only the end of the stream tells.
+    subtrees: Vec<Hash>,
+    /// How many stretches are in `subtrees`.
+    closed_feet: u64,
+    /// The digest, should the stream end after its first stretch.
+    root: Option<Hash>,
+}
+
+impl StreamDigest {
+    /// Of an empty stream. `foot_bytes` is a power of two, as [`crate::foot`] has it.
+    pub fn new(foot_bytes: u32) -> StreamDigest {
+        assert!(foot_bytes.is_power_of_two() && foot_bytes as usize >= blake3::CHUNK_LEN);
+        StreamDigest {
+            foot_bytes: u64::from(foot_bytes),
+            stream_bytes: 0,
+            open: None,
+            subtrees: Vec::new(),
+            closed_feet: 0,
+            root: None,
+        }
+    }
+
+    /// Takes the next foot.
+    ///
+    /// # Panics
+    ///
+    /// When a foot crosses a multiple of the foot size, or a full one does not begin at one.
+    pub fn push(&mut self, piece: Piece<'_>) {
+        if let Piece::Short([]) = piece {
+            return;
+        }
+        let place = self.stream_bytes % self.foot_bytes;
+        if place == 0 && self.stream_bytes > 0 {
+            self.begin_stretch();
+        }
+        match piece {
+            Piece::Full(FootCheck { check, root }) => {
+                assert!(place == 0, "a full foot begins at a multiple of the foot size");
+                assert_eq!(root.is_some(), self.stream_bytes == 0, "only the first has a root");
+                self.close_stretch(check, root);
+                self.stream_bytes += self.foot_bytes;
+            }
+            Piece::Short(raw) => {
+                let raw_bytes = raw.len() as u64;
+                assert!(place + raw_bytes <= self.foot_bytes, "a foot crosses its foot size");
+                let stretch = self.open.get_or_insert_with(|| hasher_at(self.stream_bytes));
+                stretch.update(raw);
+                self.stream_bytes += raw_bytes;
+            }
+        }
+    }
+
+    /// The digest of all that was pushed.
+    pub fn finish(mut self) -> Hash {
+        if let Some(stretch) = self.open.take() {
+            if self.closed_feet == 0 {
+                return stretch.finalize().into();
+            }
+            self.subtrees.push(stretch.finalize_non_root());
+        }
+        let Some(mut right) = self.subtrees.pop() else { return blake3::hash(b"").into() };
+        let Some((&largest, rest)) = self.subtrees.split_first() else {
+            return self.root.expect("the one full foot was the first, and push saw its root");
+        };
+        for left in rest.iter().rev() {
+            right = merge_subtrees_non_root(left, &right, Mode::Hash);
+        }
+        merge_subtrees_root(&largest, &right, Mode::Hash).into()
+    }
+
+    /// Something follows what is there: none of it is the root.
+    fn begin_stretch(&mut self) {
+        if let Some(stretch) = self.open.take() {
+            self.close_stretch(stretch.finalize_non_root(), None);
+        }
+        self.merge_equals();
+    }
+
+    fn close_stretch(&mut self, subtree: Hash, root: Option<Hash>) {
+        self.subtrees.push(subtree);
+        self.closed_feet += 1;
+        self.root = root;
+    }
+
+    /// Merges subtrees of equal size until each stands for one bit of `closed_feet`.
+    fn merge_equals(&mut self) {
+        while self.subtrees.len() > self.closed_feet.count_ones() as usize {
+            let right = self.subtrees.pop().expect("longer than a count of ones");
+            let left = self.subtrees.last_mut().expect("feet closed have at least a bit set");
+            *left = merge_subtrees_non_root(left, &right, Mode::Hash);
+        }
+    }
+}
+
+/// A hasher for the subtree that begins at `offset`.
+fn hasher_at(offset: u64) -> Hasher {
+    let mut hasher = Hasher::new();
+    hasher.set_input_offset(offset);
+    hasher
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FOOT_BYTES: u32 = 64 << 10;
+
+    /// Bytes of which no two stretches are alike.
+    fn stream(bytes: usize) -> Vec<u8> {
+        let mut stream = vec![0; bytes];
+        Hasher::new().update(b"stream").finalize_xof().fill(&mut stream);
+        stream
+    }
+
+    /// The digest of `stream`, cut where the foot size says and after as many bytes as each of
+    /// `cuts` says in turn.
+    fn digest(stream: &[u8], mut cuts: impl Iterator<Item = usize>) -> Hash {
+        let mut digest = StreamDigest::new(FOOT_BYTES);
+        let mut offset = 0;
+        while offset < stream.len() {
+            let rest = FOOT_BYTES as usize - offset % FOOT_BYTES as usize;
+            let cut = cuts.next().unwrap_or(rest).clamp(1, rest);
+            let raw = &stream[offset..stream.len().min(offset + cut)];
+            if is_full(FOOT_BYTES, offset as u64, raw.len()) {
+                digest.push(Piece::Full(foot_check(FOOT_BYTES, offset as u64, raw)));
+            } else {
+                digest.push(Piece::Short(raw));
+            }
+            offset += raw.len();
+        }
+        digest.finish()
+    }
+
+    fn whole(stream: &[u8]) -> Hash {
+        blake3::hash(stream).into()
+    }
+
+    #[test]
+    fn full_feet_and_a_rest_give_the_digest_of_the_stream() {
+        let foot_bytes = FOOT_BYTES as usize;
+        let stream = stream(17 * foot_bytes + 1);
+        for feet in 0..=17 {
+            for bytes in [feet * foot_bytes, feet * foot_bytes + 1, (feet * foot_bytes).max(1) - 1]
+            {
+                let stream = &stream[..bytes];
+                assert_eq!(digest(stream, [].into_iter()), whole(stream), "{bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_feet_that_fill_a_stretch_give_the_digest_of_the_stream() {
+        let half = FOOT_BYTES as usize / 2;
+        let stream = stream(9 * 2 * half);
+        for feet in 1..=9 {
+            let stream = &stream[..feet * 2 * half];
+            let halves = std::iter::repeat(half);
+            assert_eq!(digest(stream, halves.clone()), whole(stream), "{feet}");
+            // Only the first stretch in halves, and only the last.
+            assert_eq!(digest(stream, halves.clone().take(2)), whole(stream), "{feet}");
+            let last = std::iter::repeat_n(2 * half, feet - 1).chain(halves);
+            assert_eq!(digest(stream, last), whole(stream), "{feet}");
+        }
+    }
+
+    #[test]
+    fn empty_feet_change_nothing() {
+        let mut digest = StreamDigest::new(FOOT_BYTES);
+        digest.push(Piece::Short(b""));
+        let raw = stream(FOOT_BYTES as usize);
+        digest.push(Piece::Full(foot_check(FOOT_BYTES, 0, &raw)));
+        digest.push(Piece::Short(b""));
+        assert_eq!(digest.finish(), whole(&raw));
+    }
+
+    #[test]
+    fn check_binds_the_offset() {
+        let raw = stream(FOOT_BYTES as usize);
+        let foot_bytes = u64::from(FOOT_BYTES);
+        let check = |offset, raw| foot_check(FOOT_BYTES, offset, raw).check;
+        assert_ne!(check(0, &raw), check(foot_bytes, &raw));
+        assert_ne!(check(0, &raw[1..]), check(1, &raw[1..]));
+        // The last full foot that a stream can have.
+        check(foot_bytes * (u64::MAX / foot_bytes), &raw);
+    }
+
+    #[test]
+    fn hex_is_what_b3sum_prints() {
+        let empty = StreamDigest::new(FOOT_BYTES).finish();
+        let printed = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(hex(&empty), printed);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn any_split_gives_the_digest_of_the_stream(
+            bytes in prop_oneof![0..1_200_000_usize, (0..18_usize).prop_map(|feet| feet << 16)],
+            cuts in prop::collection::vec(
+                prop_oneof![Just(usize::MAX), 1..70_000_usize, 1..3000_usize],
+                0..60,
+            ),
+        ) {
+            let stream = stream(bytes);
+            prop_assert_eq!(digest(&stream, cuts.into_iter()), whole(&stream));
+        }
+
+        #[test]
+        fn a_flipped_bit_changes_the_check(
+            offset in prop_oneof![Just(0_u64), Just(64 << 10), 1..60_000_u64],
+            full in any::<bool>(),
+            bit in 0..(8 * 65536_usize),
+        ) {
+            let mut raw = stream(if full { 65536 } else { 5000 });
+            // A full foot begins at a multiple of its size.
+            let offset = if full { offset & !0xffff } else { offset };
+            let before = foot_check(FOOT_BYTES, offset, &raw);
+            let place = bit / 8 % raw.len();
+            raw[place] ^= 1 << (bit % 8);
+            let after = foot_check(FOOT_BYTES, offset, &raw);
+            prop_assert_ne!(before.check, after.check);
+            prop_assert!(before.root.is_none() || before.root != after.root);
+        }
+    }
+}
