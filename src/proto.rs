@@ -5,6 +5,7 @@
 //! argument; everything enters by `handle_*` and `offer`, and leaves by `poll_*` (the shape is that
 //! of quinn-proto). So the same code runs under the simulator in `tests/sim`.
 
+pub mod backoff;
 pub mod frame;
 
 use std::fmt;
