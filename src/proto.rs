@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod frame;
+pub mod ranges;
 
 use std::fmt;
 
