@@ -6,6 +6,7 @@
 //! of quinn-proto). So the same code runs under the simulator in `tests/sim`.
 
 pub mod backoff;
+mod fields;
 pub mod frame;
 pub mod ranges;
 
