@@ -8,6 +8,7 @@
 pub mod backoff;
 mod fields;
 pub mod frame;
+pub mod hello;
 pub mod ranges;
 
 use std::fmt;
