@@ -13,8 +13,13 @@
 //! After the body of a `Foot` its payload follows, `packed_bytes` long; the payload is covered by the
 //! foot's own check. Does not know who sends what when: see [`super::sender`], [`super::receiver`].
 
+mod decode;
+mod encode;
+
 use crate::foot::{FootHeader, Hash};
-use std::ops::Range;
+use std::{fmt, ops::Range};
+
+pub use decode::{FrameError, decode};
 
 /// Bytes before the body of a frame.
 pub const HEAD_BYTES: usize = 12;
@@ -24,6 +29,20 @@ pub const MAX_BODY_BYTES: usize = 8192;
 pub const MAX_ACK_RANGES: usize = 256;
 /// Longest reason that an [`Abort`] carries, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
+
+// Fixed parts of the bodies. The lists have no count of their own: the length of the body says it.
+const FOOT_BYTES: usize = 64;
+const ACK_FIXED_BYTES: usize = 48;
+const RANGE_BYTES: usize = 16;
+const NACK_BYTES: usize = 8;
+const PING_BYTES: usize = 12;
+const END_BYTES: usize = 56;
+const DONE_BYTES: usize = 48;
+const ABORT_FIXED_BYTES: usize = 1;
+
+const _: () = assert!(ACK_FIXED_BYTES + MAX_ACK_RANGES * RANGE_BYTES <= MAX_BODY_BYTES);
+const _: () = assert!(ABORT_FIXED_BYTES + MAX_REASON_BYTES <= MAX_BODY_BYTES);
+const _: () = assert!(MAX_BODY_BYTES <= u16::MAX as usize);
 
 /// One message between the ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,8 +121,80 @@ pub struct Done {
 /// Why an end gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abort {
-    /// The exit code of the end that failed.
+    /// The exit code of the end that failed; never 0, which is kept for a delivered stream.
     pub code: u8,
     /// One line for people, [`MAX_REASON_BYTES`] at most.
     pub reason: String,
+}
+
+/// The first byte of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// [`Frame::Foot`]
+    Foot = 1,
+    /// [`Frame::Ack`]
+    Ack = 2,
+    /// [`Frame::Nack`]
+    Nack = 3,
+    /// [`Frame::Ping`]
+    Ping = 4,
+    /// [`Frame::End`]
+    End = 5,
+    /// [`Frame::Done`]
+    Done = 6,
+    /// [`Frame::DoneAck`]
+    DoneAck = 7,
+    /// [`Frame::Abort`]
+    Abort = 8,
+}
+
+impl Kind {
+    const ALL: [Kind; 8] = [
+        Kind::Foot,
+        Kind::Ack,
+        Kind::Nack,
+        Kind::Ping,
+        Kind::End,
+        Kind::Done,
+        Kind::DoneAck,
+        Kind::Abort,
+    ];
+
+    fn from_wire(number: u8) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|&kind| kind as u8 == number)
+    }
+
+    /// Whether a body of this kind may be this long; known before any of the body is there.
+    fn admits(self, body_bytes: usize) -> bool {
+        match self {
+            Kind::Foot => body_bytes == FOOT_BYTES,
+            Kind::Ack => body_bytes.checked_sub(ACK_FIXED_BYTES).is_some_and(|list_bytes| {
+                list_bytes % RANGE_BYTES == 0 && list_bytes / RANGE_BYTES <= MAX_ACK_RANGES
+            }),
+            Kind::Nack => body_bytes == NACK_BYTES,
+            Kind::Ping => body_bytes == PING_BYTES,
+            Kind::End => body_bytes == END_BYTES,
+            Kind::Done => body_bytes == DONE_BYTES,
+            Kind::DoneAck => body_bytes == 0,
+            Kind::Abort => body_bytes
+                .checked_sub(ABORT_FIXED_BYTES)
+                .is_some_and(|reason_bytes| reason_bytes <= MAX_REASON_BYTES),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Foot => "foot",
+            Kind::Ack => "ack",
+            Kind::Nack => "nack",
+            Kind::Ping => "ping",
+            Kind::End => "end",
+            Kind::Done => "done",
+            Kind::DoneAck => "done-ack",
+            Kind::Abort => "abort",
+        })
+    }
 }
