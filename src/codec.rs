@@ -74,6 +74,11 @@ impl Packer {
         Packer { packing, zstd: None, lz4: None }
     }
 
+    /// How the next foot is packed.
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
     /// Packs the next feet in another way. Costs next to nothing.
     pub fn set_packing(&mut self, packing: Packing) {
         self.packing = packing;

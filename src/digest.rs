@@ -6,7 +6,7 @@
 //! computed in parallel. Other feet are *short*; the stretch they share is hashed in order.
 //!
 //! Does not know what a check is compared with, nor in what order feet arrive: [`StreamDigest`]
-//! takes them in the order of the stream.
+//! takes their stretches in the order of the stream.
 
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
@@ -52,118 +52,104 @@ pub fn hex(hash: &Hash) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()
 }
 
-/// The next foot of the stream, for [`StreamDigest::push`].
-#[derive(Clone, Copy, Debug)]
-pub enum Piece<'a> {
-    /// A full foot, hashed already.
-    Full(FootCheck),
-    /// The raw bytes of a short foot, to be hashed now.
-    Short(&'a [u8]),
+/// The hash of one stretch of the stream: what lies between two multiples of the foot size, or
+/// between the last multiple and the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Where it begins: at a multiple of the foot size.
+    pub offset: u64,
+    /// Its chaining value.
+    pub check: Hash,
+    /// Of the first stretch, the digest of a stream that ends with it.
+    pub root: Option<Hash>,
 }
 
-/// The BLAKE3 of a stream, from its feet in order: the same as hashing it in one go.
-///
-/// A few hundred bytes for each doubling of the stream, and for a full foot next to no work.
-pub struct StreamDigest {
+/// Hashes the stretches that are made of short feet, which must come in the order of the stream.
+pub struct ShortFeet {
     foot_bytes: u64,
-    /// How much of the stream has been pushed.
-    stream_bytes: u64,
-    /// The stretch between two multiples of the foot size that short feet are filling. It stays
-    /// open when they have filled it, for it may be the root.
-    open: Option<Hasher>,
-    /// Chaining values of the closed stretches, larger and larger subtrees from top to bottom.
-    /// Two of equal size are merged only when a further stretch begins: the last merge makes the
-    /// root, and which one that is only the end of the stream tells.
+    open: Option<(u64, Hasher)>,
+}
+
+impl ShortFeet {
+    /// None so far. `foot_bytes` is a power of two, as [`crate::foot`] has it.
+    pub fn new(foot_bytes: u32) -> ShortFeet {
+        ShortFeet { foot_bytes: u64::from(foot_bytes), open: None }
+    }
+
+    /// Takes the next short foot; returns the stretch that it fills up.
+    ///
+    /// # Panics
+    ///
+    /// When a foot crosses a multiple of the foot size, or does not begin where the last one ended.
+    pub fn push(&mut self, offset: u64, raw: &[u8]) -> Option<Stretch> {
+        let place = offset % self.foot_bytes;
+        let (start, stretch) = self.open.get_or_insert_with(|| (offset, hasher_at(offset)));
+        assert_eq!(*start + stretch.count(), offset, "short feet come in order");
+        assert!(place + raw.len() as u64 <= self.foot_bytes, "a foot crosses its foot size");
+        stretch.update(raw);
+        if stretch.count() == self.foot_bytes { self.close() } else { None }
+    }
+
+    /// The stretch that is not full, if there is one: the last one of the stream.
+    pub fn finish(mut self) -> Option<Stretch> {
+        self.close()
+    }
+
+    fn close(&mut self) -> Option<Stretch> {
+        let (offset, stretch) = self.open.take()?;
+        Some(Stretch {
+            offset,
+            check: stretch.finalize_non_root(),
+            root: (offset == 0).then(|| stretch.finalize().into()),
+        })
+    }
+}
+
+/// The BLAKE3 of a stream, from its stretches in order: the same as hashing it in one go.
+///
+/// A few hundred bytes for each doubling of the stream, and next to no work.
+#[derive(Debug, Default)]
+pub struct StreamDigest {
+    /// Chaining values of larger and larger subtrees from top to bottom. Two of equal size are merged
+    /// only when a further stretch comes: the last merge makes the root, and which one that is only
+    /// the end of the stream tells.
     subtrees: Vec<Hash>,
     /// How many stretches are in `subtrees`.
-    closed_feet: u64,
+    stretches: u64,
     /// The digest, should the stream end after its first stretch.
     root: Option<Hash>,
 }
 
 impl StreamDigest {
-    /// Of an empty stream. `foot_bytes` is a power of two, as [`crate::foot`] has it.
-    pub fn new(foot_bytes: u32) -> StreamDigest {
-        assert!(foot_bytes.is_power_of_two() && foot_bytes as usize >= blake3::CHUNK_LEN);
-        StreamDigest {
-            foot_bytes: u64::from(foot_bytes),
-            stream_bytes: 0,
-            open: None,
-            subtrees: Vec::new(),
-            closed_feet: 0,
-            root: None,
-        }
+    /// Of an empty stream.
+    pub fn new() -> StreamDigest {
+        StreamDigest::default()
     }
 
-    /// Takes the next foot.
-    ///
-    /// # Panics
-    ///
-    /// When a foot crosses a multiple of the foot size, or a full one does not begin at one.
-    pub fn push(&mut self, piece: Piece<'_>) {
-        if let Piece::Short([]) = piece {
-            return;
+    /// Takes the next stretch. Only the last one may be shorter than the foot size.
+    pub fn push(&mut self, stretch: Stretch) {
+        // Something follows what is there, so none of it is the root: subtrees of equal size merge
+        // until each stands for one bit of their number.
+        while self.subtrees.len() > self.stretches.count_ones() as usize {
+            let right = self.subtrees.pop().expect("longer than a count of ones");
+            let left = self.subtrees.last_mut().expect("stretches have at least a bit set");
+            *left = merge_subtrees_non_root(left, &right, Mode::Hash);
         }
-        let place = self.stream_bytes % self.foot_bytes;
-        if place == 0 && self.stream_bytes > 0 {
-            self.begin_stretch();
-        }
-        match piece {
-            Piece::Full(FootCheck { check, root }) => {
-                assert!(place == 0, "a full foot begins at a multiple of the foot size");
-                assert_eq!(root.is_some(), self.stream_bytes == 0, "only the first has a root");
-                self.close_stretch(check, root);
-                self.stream_bytes += self.foot_bytes;
-            }
-            Piece::Short(raw) => {
-                let raw_bytes = raw.len() as u64;
-                assert!(place + raw_bytes <= self.foot_bytes, "a foot crosses its foot size");
-                let stretch = self.open.get_or_insert_with(|| hasher_at(self.stream_bytes));
-                stretch.update(raw);
-                self.stream_bytes += raw_bytes;
-            }
-        }
+        self.subtrees.push(stretch.check);
+        self.root = stretch.root;
+        self.stretches += 1;
     }
 
     /// The digest of all that was pushed.
     pub fn finish(mut self) -> Hash {
-        if let Some(stretch) = self.open.take() {
-            if self.closed_feet == 0 {
-                return stretch.finalize().into();
-            }
-            self.subtrees.push(stretch.finalize_non_root());
-        }
         let Some(mut right) = self.subtrees.pop() else { return blake3::hash(b"").into() };
         let Some((&largest, rest)) = self.subtrees.split_first() else {
-            return self.root.expect("the one full foot was the first, and push saw its root");
+            return self.root.expect("the only stretch is the first, which has a root");
         };
         for left in rest.iter().rev() {
             right = merge_subtrees_non_root(left, &right, Mode::Hash);
         }
         merge_subtrees_root(&largest, &right, Mode::Hash).into()
-    }
-
-    /// Something follows what is there: none of it is the root.
-    fn begin_stretch(&mut self) {
-        if let Some(stretch) = self.open.take() {
-            self.close_stretch(stretch.finalize_non_root(), None);
-        }
-        self.merge_equals();
-    }
-
-    fn close_stretch(&mut self, subtree: Hash, root: Option<Hash>) {
-        self.subtrees.push(subtree);
-        self.closed_feet += 1;
-        self.root = root;
-    }
-
-    /// Merges subtrees of equal size until each stands for one bit of `closed_feet`.
-    fn merge_equals(&mut self) {
-        while self.subtrees.len() > self.closed_feet.count_ones() as usize {
-            let right = self.subtrees.pop().expect("longer than a count of ones");
-            let left = self.subtrees.last_mut().expect("feet closed have at least a bit set");
-            *left = merge_subtrees_non_root(left, &right, Mode::Hash);
-        }
     }
 }
 
@@ -192,18 +178,24 @@ mod tests {
     /// The digest of `stream`, cut where the foot size says and after as many bytes as each of
     /// `cuts` says in turn.
     fn digest(stream: &[u8], mut cuts: impl Iterator<Item = usize>) -> Hash {
-        let mut digest = StreamDigest::new(FOOT_BYTES);
+        let mut digest = StreamDigest::new();
+        let mut short_feet = ShortFeet::new(FOOT_BYTES);
         let mut offset = 0;
         while offset < stream.len() {
             let rest = FOOT_BYTES as usize - offset % FOOT_BYTES as usize;
             let cut = cuts.next().unwrap_or(rest).clamp(1, rest);
             let raw = &stream[offset..stream.len().min(offset + cut)];
-            if is_full(FOOT_BYTES, offset as u64, raw.len()) {
-                digest.push(Piece::Full(foot_check(FOOT_BYTES, offset as u64, raw)));
-            } else {
-                digest.push(Piece::Short(raw));
+            let place = offset as u64;
+            if is_full(FOOT_BYTES, place, raw.len()) {
+                let FootCheck { check, root } = foot_check(FOOT_BYTES, place, raw);
+                digest.push(Stretch { offset: place, check, root });
+            } else if let Some(stretch) = short_feet.push(place, raw) {
+                digest.push(stretch);
             }
             offset += raw.len();
+        }
+        if let Some(stretch) = short_feet.finish() {
+            digest.push(stretch);
         }
         digest.finish()
     }
@@ -241,16 +233,6 @@ mod tests {
     }
 
     #[test]
-    fn empty_feet_change_nothing() {
-        let mut digest = StreamDigest::new(FOOT_BYTES);
-        digest.push(Piece::Short(b""));
-        let raw = stream(FOOT_BYTES as usize);
-        digest.push(Piece::Full(foot_check(FOOT_BYTES, 0, &raw)));
-        digest.push(Piece::Short(b""));
-        assert_eq!(digest.finish(), whole(&raw));
-    }
-
-    #[test]
     fn check_binds_the_offset() {
         let raw = stream(FOOT_BYTES as usize);
         let foot_bytes = u64::from(FOOT_BYTES);
@@ -263,7 +245,7 @@ mod tests {
 
     #[test]
     fn hex_is_what_b3sum_prints() {
-        let empty = StreamDigest::new(FOOT_BYTES).finish();
+        let empty = StreamDigest::new().finish();
         let printed = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
         assert_eq!(hex(&empty), printed);
     }

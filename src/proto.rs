@@ -5,6 +5,16 @@
 //! argument; everything enters by `handle_*` and `offer`, and leaves by `poll_*` (the shape is that
 //! of quinn-proto). So the same code runs under the simulator in `tests/sim`.
 
+pub mod backoff;
+mod fields;
+pub mod flush;
+pub mod frame;
+pub mod hello;
+pub mod liveness;
+pub mod ranges;
+pub mod reassembler;
+pub mod receiver;
+pub mod sender;
 
 use frame::Abort;
 use std::fmt;

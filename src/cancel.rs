@@ -1,0 +1,167 @@
+//! Stopping threads that wait in `poll`, and waking them: descriptors that can be polled along.
+//!
+//! Does not know why anybody stops.
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A stop that many threads can wait for. Clones are the same stop.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Readable (end of file) once the other end is dropped.
+    stopped: UnixStream,
+    running: Mutex<Option<UnixStream>>,
+    flag: AtomicBool,
+}
+
+impl Cancel {
+    /// A stop that has not come yet. Fails when the process is out of descriptors.
+    pub fn new() -> io::Result<Cancel> {
+        let (stopped, running) = UnixStream::pair()?;
+        let (running, flag) = (Mutex::new(Some(running)), AtomicBool::new(false));
+        Ok(Cancel { shared: Arc::new(Shared { stopped, running, flag }) })
+    }
+
+    /// Stops all who wait for it, for good.
+    pub fn cancel(&self) {
+        self.shared.flag.store(true, Ordering::SeqCst);
+        *self.shared.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the stop has come.
+    pub fn is_cancelled(&self) -> bool {
+        self.shared.flag.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps; says whether the stop came first.
+    pub fn sleep(&self, time: Duration) -> io::Result<bool> {
+        wait(&mut [(self.as_fd(), PollFlags::POLLIN)], Some(Instant::now() + time))?;
+        Ok(self.is_cancelled())
+    }
+}
+
+impl AsFd for Cancel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.stopped.as_fd()
+    }
+}
+
+/// Wakes one thread that polls it. Many wakes before the thread looks are one.
+#[derive(Debug)]
+pub struct Waker {
+    reader: UnixStream,
+    writer: UnixStream,
+    pending: AtomicBool,
+}
+
+impl Waker {
+    /// A waker that has not been rung. Fails when the process is out of descriptors.
+    pub fn new() -> io::Result<Waker> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        Ok(Waker { reader, writer, pending: AtomicBool::new(false) })
+    }
+
+    /// Makes the descriptor readable.
+    pub fn wake(&self) {
+        if !self.pending.swap(true, Ordering::SeqCst) {
+            // A full socket wakes as well as a written one, and the reader cannot be gone: it is ours.
+            let _ = (&self.writer).write(&[1]);
+        }
+    }
+
+    /// Takes note of all wakes so far; to be called when the descriptor is readable, and before
+    /// looking at what the wakes were for.
+    pub fn clear(&self) {
+        self.pending.store(false, Ordering::SeqCst);
+        // Not there yet, or one too many: either costs the reader one more look, and nothing is lost.
+        let _ = (&self.reader).read(&mut [0; 8]);
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
+/// Waits until one of the descriptors is as wanted, or until `deadline`; returns what each one is.
+pub fn wait<const N: usize>(
+    wanted: &mut [(BorrowedFd<'_>, PollFlags); N],
+    deadline: Option<Instant>,
+) -> io::Result<[PollFlags; N]> {
+    let mut fds = wanted.map(|(fd, flags)| PollFd::new(fd, flags));
+    poll_until(&mut fds, deadline)?;
+    Ok(fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty())))
+}
+
+/// `poll` that goes on after signals, and never returns before its deadline without a reason.
+pub fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+    loop {
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match poll_for(fds, left) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+fn poll_for(fds: &mut [PollFd<'_>], left: Option<Duration>) -> nix::Result<i32> {
+    nix::poll::ppoll(fds, left.map(Into::into), None)
+}
+
+/// Where there is no `ppoll`: rounded up to a millisecond, since a wait that ends too early spins.
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn poll_for(fds: &mut [PollFd<'_>], left: Option<Duration>) -> nix::Result<i32> {
+    use nix::poll::PollTimeout;
+    let round_up = |left: Duration| (left + Duration::from_micros(999)).as_millis();
+    let timeout = left.map_or(PollTimeout::NONE, |left| {
+        PollTimeout::try_from(round_up(left)).unwrap_or(PollTimeout::MAX)
+    });
+    nix::poll::poll(fds, timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_stop_ends_every_wait() {
+        let cancel = Cancel::new().expect("descriptors");
+        let sleeper = thread::spawn({
+            let cancel = cancel.clone();
+            move || cancel.sleep(Duration::from_secs(3600)).expect("poll")
+        });
+        cancel.cancel();
+        assert!(sleeper.join().expect("it does not panic"));
+        assert!(cancel.sleep(Duration::from_secs(3600)).expect("poll"));
+    }
+
+    #[test]
+    fn wakes_before_the_wait_are_not_lost() {
+        let waker = Waker::new().expect("descriptors");
+        waker.wake();
+        waker.wake();
+        let [seen] = wait(&mut [(waker.as_fd(), PollFlags::POLLIN)], None).expect("poll");
+        assert!(seen.contains(PollFlags::POLLIN));
+        waker.clear();
+        let now = Some(Instant::now());
+        let [seen] = wait(&mut [(waker.as_fd(), PollFlags::POLLIN)], now).expect("poll");
+        assert!(seen.is_empty());
+    }
+}

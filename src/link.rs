@@ -1,0 +1,130 @@
+//! Connections between the two ends, the same for either role and for either side of the dialling.
+//!
+//! A *link* is one way to the other end (one DEST), a *worker* one TCP connection on it with its thread.
+//! [`dial`] and [`accept`] bring connections up, [`worker`] moves frames over one. Whoever owns a state
+//! machine hears of it all as [`Event`]s and speaks through [`Handle`]s. Nothing here knows what a frame
+//! means, or in which order feet come.
+
+mod accept;
+mod dial;
+mod worker;
+
+pub use worker::{Admit, Handle, Inlet, NoFeet};
+
+use crate::cancel::Cancel;
+use crate::config::{Common, Listen, Rendezvous};
+use crate::error::Error;
+use crate::pool::Buffer;
+use crate::proto::frame::Frame;
+use crate::proto::hello::{Gate, Refusal, Role, Settled, Wish};
+use crate::proto::{LinkId, WorkerId};
+use crate::stats::Stats;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Events that wait for the owner. Workers block when it is full, which only slows their sockets;
+/// a few for each of the most workers that there can be.
+const EVENTS: usize = 4096;
+
+/// What the owner of the connections hears.
+#[derive(Debug)]
+pub enum Event {
+    /// A connection was welcomed.
+    Up {
+        /// Speaks to it.
+        handle: Handle,
+        /// The way it takes.
+        link: LinkId,
+        /// The round trip of its hello; zero on the accepting side, which does not measure it.
+        rtt: Duration,
+        /// What the session was settled to be; the same each time.
+        settled: Settled,
+    },
+    /// A frame came in (feet go to the [`Inlet`]).
+    Frame(WorkerId, Frame),
+    /// A foot has gone to the kernel whole.
+    Written(WorkerId),
+    /// A connection that was up is gone.
+    Down(WorkerId, String),
+    /// A way could not be taken; it is tried again.
+    Missed(LinkId, Miss),
+}
+
+/// Why a way could not be taken.
+#[derive(Clone, Debug)]
+pub enum Miss {
+    /// It did not connect, or the connection went before it was welcomed.
+    Lost(String),
+    /// The other end answered, and said no.
+    Refused(Refusal),
+    /// Another process than before answered.
+    Restarted,
+}
+
+/// What both roles give to their connections.
+pub struct Setup {
+    /// Whether this end sends or receives.
+    pub role: Role,
+    /// What this end would like the session to be.
+    pub wish: Wish,
+    /// The stream's label.
+    pub name: String,
+    /// Where feet go, once the session is settled.
+    pub inlet: Arc<dyn Fn(&Settled) -> Box<dyn Inlet> + Send + Sync>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+    /// Stops everything.
+    pub cancel: Cancel,
+}
+
+/// Brings connections up, by dialling or by listening. `announce` hears each address that accepts.
+pub fn start(
+    rendezvous: &Rendezvous,
+    setup: Setup,
+    announce: &mut dyn FnMut(SocketAddr),
+) -> Result<Receiver<Event>, Error> {
+    let (events, heard) = bounded(EVENTS);
+    let crew = Crew {
+        role: setup.role,
+        inlet: setup.inlet,
+        stats: setup.stats,
+        cancel: setup.cancel,
+        events,
+        next_worker: Arc::new(AtomicU32::new(0)),
+    };
+    match rendezvous {
+        Rendezvous::Dial { dests, workers } => dial::start(dests, *workers, setup.wish, setup.name, crew)?,
+        Rendezvous::Listen(listens) => {
+            let gate = Gate::new(setup.wish, setup.name, setup.role, random()?);
+            accept::start(listens, gate, crew, announce)?;
+        }
+    }
+    Ok(heard)
+}
+
+/// What every connection of this end shares.
+#[derive(Clone)]
+struct Crew {
+    role: Role,
+    inlet: Arc<dyn Fn(&Settled) -> Box<dyn Inlet> + Send + Sync>,
+    stats: Arc<Stats>,
+    cancel: Cancel,
+    events: Sender<Event>,
+    next_worker: Arc<AtomicU32>,
+}
+
+impl Crew {
+    fn next_worker(&self) -> WorkerId {
+        WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Random bytes, or the reason why this machine has none.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::io("random numbers", error.into()))?;
+    Ok(bytes)
+}

@@ -1,0 +1,243 @@
+//! The dialling side: one thread for each connection that there shall be. It dials, says hello,
+//! becomes the worker, and dials again when the connection is gone.
+//!
+//! Does not know when to give up: it goes on until it is cancelled.
+
+use super::worker::Worker;
+use super::{Crew, Event, Miss, random};
+use crate::cancel::{Cancel, wait};
+use crate::config::{Dest, shares};
+use crate::error::Error;
+use crate::net;
+use crate::proto::LinkId;
+use crate::proto::backoff::{Backoff, FIRST_WAIT, MAX_WAIT};
+use crate::proto::hello::{
+    Answer, Hello, HelloKind, RefusalKind, SessionId, VERSIONS, Welcome, Wish,
+};
+use nix::poll::PollFlags;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long one address may take to connect, when there are others to try.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long the other end may take to answer a hello.
+const ANSWER: Duration = Duration::from_secs(10);
+/// A connection that lived this long was a good one: its link is dialled again without back-off.
+const GOOD: Duration = Duration::from_secs(5);
+
+/// Starts the dialling threads: their links in the order of `dests`, the shares of `workers` as
+/// [`shares`] says.
+pub(super) fn start(
+    dests: &[Dest],
+    workers: u16,
+    wish: Wish,
+    name: String,
+    crew: Crew,
+) -> Result<(), Error> {
+    let session = SessionId(random()?);
+    let shares = shares(dests, workers);
+    let welcomed = Arc::new(OnceLock::new());
+    let mut index = 0;
+    // Round by round, so that a session settled to few connections still has every link.
+    for round in 0..shares.iter().copied().max().unwrap_or(0) {
+        for (link, (dest, share)) in dests.iter().zip(&shares).enumerate() {
+            if round >= *share {
+                continue;
+            }
+            let hello = Hello {
+                versions: VERSIONS,
+                kind: HelloKind::New,
+                session,
+                role: crew.role,
+                worker: index,
+                link: link as u16, // DESTs are fewer than connections, which fit
+                workers: wish.workers,
+                foot_bytes: wish.foot_bytes,
+                window_bytes: wish.window_bytes,
+                verify: wish.verify,
+                name: name.clone(),
+            };
+            let dialler = Dialler {
+                dest: dest.clone(),
+                link: LinkId(hello.link),
+                hello,
+                wish,
+                welcomed: Arc::clone(&welcomed),
+                crew: crew.clone(),
+            };
+            thread::Builder::new()
+                .name(format!("worker {index}"))
+                .spawn(move || dialler.run())
+                .map_err(|error| Error::io("a thread for a connection", error))?;
+            index += 1;
+        }
+    }
+    Ok(())
+}
+
+struct Dialler {
+    dest: Dest,
+    link: LinkId,
+    hello: Hello,
+    wish: Wish,
+    /// The first welcome of the session, on whatever connection.
+    welcomed: Arc<OnceLock<Welcome>>,
+    crew: Crew,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    /// There was a connection for this long.
+    Lived(Duration),
+    /// There was none.
+    Missed(Miss),
+    /// The session has no use for this connection.
+    Superfluous,
+}
+
+impl Dialler {
+    fn run(mut self) {
+        let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
+        loop {
+            let attempt = self.attempt();
+            if self.crew.cancel.is_cancelled() {
+                return;
+            }
+            match attempt {
+                Attempt::Lived(time) if time >= GOOD => backoff.reset(),
+                Attempt::Lived(_) => {}
+                Attempt::Missed(miss) => {
+                    if self.crew.events.send(Event::Missed(self.link, miss)).is_err() {
+                        return;
+                    }
+                }
+                Attempt::Superfluous => return,
+            }
+            // Without random numbers the back-off is only less spread out.
+            let jitter = u32::from_le_bytes(random().unwrap_or_default());
+            if !matches!(self.crew.cancel.sleep(backoff.next(jitter)), Ok(false)) {
+                return;
+            }
+        }
+    }
+
+    /// Dials, says hello, and carries frames until the connection ends.
+    fn attempt(&mut self) -> Attempt {
+        if self.welcomed.get().is_some_and(|welcome| self.is_superfluous(welcome)) {
+            return Attempt::Superfluous;
+        }
+        let (stream, answer, read_ahead, rtt) = match self.greet() {
+            Ok(greeted) => greeted,
+            Err(error) => return Attempt::Missed(Miss::Lost(error.to_string())),
+        };
+        let welcome = match answer {
+            Answer::Welcome(welcome) => welcome,
+            // Another connection was settled to fewer while this one asked.
+            Answer::Refuse(refusal) if refusal.reason == RefusalKind::Workers => {
+                return Attempt::Superfluous;
+            }
+            Answer::Refuse(refusal) => return Attempt::Missed(Miss::Refused(refusal)),
+        };
+        if !self.wish.admits(&welcome.settled) {
+            return Attempt::Missed(Miss::Lost("it settled for more than was asked for".into()));
+        }
+        let first = self.welcomed.get_or_init(|| welcome.clone());
+        if first.incarnation != welcome.incarnation {
+            return Attempt::Missed(Miss::Restarted);
+        }
+        match self.carry(stream, &welcome, read_ahead, rtt) {
+            Ok(lived) => Attempt::Lived(lived),
+            Err(error) => Attempt::Missed(Miss::Lost(error.to_string())),
+        }
+    }
+
+    fn is_superfluous(&self, welcome: &Welcome) -> bool {
+        self.hello.worker >= welcome.settled.workers
+    }
+
+    /// A connection on which a hello was answered; what was read behind the answer; the round trip.
+    fn greet(&mut self) -> io::Result<(TcpStream, Answer, Vec<u8>, Duration)> {
+        let cancel = &self.crew.cancel;
+        let deadline = Instant::now() + ANSWER;
+        let addresses = net::resolve(&self.dest.host, self.dest.port, cancel, deadline)?;
+        let mut refused = None;
+        let mut connected = None;
+        for address in addresses {
+            match net::connect(address, cancel, Instant::now() + CONNECT) {
+                Ok(stream) => {
+                    connected = Some(stream);
+                    break;
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        let Some(mut stream) = connected else {
+            return Err(refused.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
+        };
+        let known = self.welcomed.get().is_some();
+        self.hello.kind = if known { HelloKind::Join } else { HelloKind::New };
+        let mut hello = Vec::new();
+        self.hello.encode(&mut hello);
+        let asked = Instant::now();
+        stream.write_all(&hello)?; // a new connection has room for so little
+        let (answer, read_ahead) = read_answer(&mut stream, cancel, asked + ANSWER)?;
+        Ok((stream, answer, read_ahead, asked.elapsed()))
+    }
+
+    fn carry(
+        &self,
+        stream: TcpStream,
+        welcome: &Welcome,
+        read_ahead: Vec<u8>,
+        rtt: Duration,
+    ) -> io::Result<Duration> {
+        let id = self.crew.next_worker();
+        let row = self.crew.stats.join(id, self.link, stream.peer_addr()?.to_string());
+        let inlet = (self.crew.inlet)(&welcome.settled);
+        let (worker, handle) = Worker::new(id, stream, read_ahead, inlet, row, self.crew.clone())?;
+        let up = Event::Up { handle, link: self.link, rtt, settled: welcome.settled };
+        let since = Instant::now();
+        if self.crew.events.send(up).is_ok() {
+            worker.run();
+        }
+        Ok(since.elapsed())
+    }
+}
+
+/// Reads until the answer is whole.
+fn read_answer(
+    stream: &mut TcpStream,
+    cancel: &Cancel,
+    deadline: Instant,
+) -> io::Result<(Answer, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 1024];
+    loop {
+        let decoded = Answer::decode(&bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        if let Some((answer, length)) = decoded {
+            bytes.drain(..length);
+            return Ok((answer, bytes));
+        }
+        let [readable, _] = wait(
+            &mut [(stream.as_fd(), PollFlags::POLLIN), (cancel.as_fd(), PollFlags::POLLIN)],
+            Some(deadline),
+        )?;
+        if readable.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to our hello"));
+        }
+        match stream.read(&mut chunk) {
+            Ok(0) => {
+                let text = "closed without an answer to our hello";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
+            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Waiting for the first connection, and the errors when there is none.
+//!
+//! The dialling side gives up after patience; the listening side waits as long as it takes. Does not
+//! know what is carried afterwards.
+
+use super::{Event, Miss};
+use crate::error::Error;
+use crate::proto::LinkId;
+use crate::proto::hello::RefusalKind;
+use crossbeam_channel::{Receiver, after, never, select};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What was last heard of each link that does not work.
+#[derive(Debug, Default)]
+pub struct Causes(BTreeMap<LinkId, Miss>);
+
+impl Causes {
+    /// This link could not be taken.
+    pub fn missed(&mut self, link: LinkId, miss: Miss) {
+        self.0.insert(link, miss);
+    }
+
+    /// This link works, or did until now.
+    pub fn works(&mut self, link: LinkId) {
+        self.0.remove(&link);
+    }
+
+    /// Each link with its cause, on one line; empty when there is nothing to tell.
+    pub fn tell(&self, names: &[String]) -> String {
+        let one = |(link, miss): (&LinkId, &Miss)| {
+            let name = names.get(usize::from(link.0)).map_or("?", String::as_str);
+            format!("{name}: {}", miss.tell())
+        };
+        self.0.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The refusal that makes more tries pointless, once every one of `links` has been refused so.
+    fn refused(&self, links: usize, names: &[String]) -> Option<Error> {
+        let is_final = |miss: &Miss| match miss {
+            Miss::Refused(refusal) => refusal.reason != RefusalKind::Busy,
+            Miss::Lost(_) | Miss::Restarted => false,
+        };
+        if links == 0 || self.0.len() < links || !self.0.values().all(is_final) {
+            return None;
+        }
+        Some(Error::Refused { what: "refused".into(), cause: self.tell(names), hint: None })
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.values().any(
+            |miss| matches!(miss, Miss::Refused(refusal) if refusal.reason == RefusalKind::Busy),
+        )
+    }
+}
+
+impl Miss {
+    /// For people.
+    pub fn tell(&self) -> String {
+        match self {
+            Miss::Lost(cause) => cause.clone(),
+            Miss::Refused(refusal) => refusal.detail.clone(),
+            Miss::Restarted => "it was restarted, or is another process".to_owned(),
+        }
+    }
+
+    /// Whether the other end is there and does not know our session: it was restarted.
+    pub fn is_restart(&self) -> bool {
+        match self {
+            Miss::Restarted => true,
+            Miss::Refused(refusal) => refusal.reason == RefusalKind::UnknownSession,
+            Miss::Lost(_) => false,
+        }
+    }
+}
+
+/// Waits for the first [`Event::Up`] and returns it. `names` are the links that are dialled, none
+/// where this end listens; only who dials runs out of patience.
+pub fn meet(
+    events: &Receiver<Event>,
+    interrupt: &Receiver<i32>,
+    names: &[String],
+    patience: Option<Duration>,
+) -> Result<Event, Error> {
+    let out_of_patience = match patience {
+        Some(patience) if !names.is_empty() => after(patience),
+        _ => never(),
+    };
+    let mut causes = Causes::default();
+    loop {
+        select! {
+            recv(events) -> event => match event {
+                Ok(Event::Missed(link, miss)) => {
+                    causes.missed(link, miss);
+                    if let Some(refused) = causes.refused(names.len(), names) {
+                        return Err(refused);
+                    }
+                }
+                Ok(event @ Event::Up { .. }) => return Ok(event),
+                Ok(Event::Frame(..) | Event::Written(_) | Event::Down(..)) => {}
+                Err(_) => return Err(gave_up("every connection", "its thread ended")),
+            },
+            recv(interrupt) -> signal => return Err(Error::Signal(signal.unwrap_or(15))),
+            recv(out_of_patience) -> _ => {
+                if causes.is_busy() {
+                    return Err(Error::Busy { what: names.join(", ") });
+                }
+                return Err(match causes.tell(names).as_str() {
+                    "" => gave_up(&names.join(", "), "no answer"),
+                    told => gave_up("no connection", told),
+                });
+            }
+        }
+    }
+}
+
+fn gave_up(what: &str, cause: &str) -> Error {
+    Error::PeerLost { what: what.to_owned(), cause: cause.to_owned() }
+}

@@ -1,0 +1,107 @@
+//! The connections that are up, for the owner of a state machine.
+//!
+//! Shared by [`crate::tx`] and [`crate::rx`], which differ in what they send, not in how they keep
+//! count of whom. Does not know what is sent.
+
+use super::meet::Causes;
+use super::{Event, Handle, Miss};
+use crate::error::Error;
+use crate::proto::frame::Abort;
+use crate::proto::{Failure, LinkId, WorkerId};
+use crate::stats::Stats;
+use crossbeam_channel::{Receiver, after, select};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the last words may take: longer than a round trip round the world, and short enough for
+/// somebody who has just pressed Ctrl-C.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Who is up, and why the others are not.
+pub struct Roster {
+    handles: BTreeMap<WorkerId, (Handle, LinkId)>,
+    causes: Causes,
+    /// The links as the user named them; none where this end listens.
+    names: Vec<String>,
+    patience: Option<Duration>,
+    stats: Arc<Stats>,
+}
+
+impl Roster {
+    /// Nobody is up yet.
+    pub fn new(names: Vec<String>, patience: Option<Duration>, stats: Arc<Stats>) -> Roster {
+        let (handles, causes) = (BTreeMap::new(), Causes::default());
+        Roster { handles, causes, names, patience, stats }
+    }
+
+    /// A connection came up.
+    pub fn up(&mut self, handle: Handle, link: LinkId) {
+        self.causes.works(link);
+        self.handles.insert(handle.id(), (handle, link));
+    }
+
+    /// A connection is gone.
+    pub fn down(&mut self, worker: WorkerId, cause: String) {
+        if let Some((_, link)) = self.handles.remove(&worker) {
+            self.causes.missed(link, Miss::Lost(cause));
+            self.stats.lost_connections.increment();
+        }
+    }
+
+    /// A link could not be taken. An error when that ends the session: the other end was restarted.
+    pub fn missed(&mut self, link: LinkId, miss: Miss) -> Result<(), Error> {
+        // While another way works, this one merely leads to somebody else.
+        if miss.is_restart() && self.handles.is_empty() {
+            let cause = miss.tell();
+            return Err(Error::PeerLost { what: "the other end".into(), cause });
+        }
+        self.causes.missed(link, miss);
+        Ok(())
+    }
+
+    /// Speaks to one connection, if it is still up.
+    pub fn get(&self, worker: WorkerId) -> Option<&Handle> {
+        self.handles.get(&worker).map(|(handle, _)| handle)
+    }
+
+    /// All that are up.
+    pub fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.handles.values().map(|(handle, _)| handle)
+    }
+
+    /// Lets all connections say what they still have to say, and waits for them, but not for long.
+    pub fn farewell(mut self, events: &Receiver<Event>) {
+        for (handle, _) in self.handles.values() {
+            handle.finish();
+        }
+        let late = after(FAREWELL);
+        while !self.handles.is_empty() {
+            select! {
+                recv(events) -> event => match event {
+                    Ok(Event::Down(worker, _)) => { self.handles.remove(&worker); }
+                    Ok(Event::Up { handle, .. }) => handle.close(),
+                    Ok(_) => {}
+                    Err(_) => return,
+                },
+                recv(late) -> _ => return,
+            }
+        }
+    }
+
+    /// The error that people see for a failure of the protocol.
+    pub fn error(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::PeerLost => {
+                let patience = self.patience.unwrap_or_default().as_secs_f64();
+                let told = self.causes.tell(&self.names);
+                let colon = if told.is_empty() { "" } else { ": " };
+                let cause = format!("no progress for {patience} s{colon}{told}");
+                Error::PeerLost { what: "the other end".into(), cause }
+            }
+            Failure::OutcomeUnknown => Error::OutcomeUnknown,
+            Failure::Corrupt(cause) => Error::Corrupt { what: "the stream".into(), cause },
+            Failure::Aborted(Abort { code, reason }) => Error::Peer { code, reason },
+        }
+    }
+}

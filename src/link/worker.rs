@@ -1,0 +1,371 @@
+//! One worker: a thread with one non-blocking socket.
+//!
+//! It reads frames, and feet straight into the buffers that its [`Inlet`] gives; it writes what its
+//! [`Handle`] was given, control frames before feet that are not yet begun. It knows bytes and frames,
+//! not their order or meaning.
+
+mod outbox;
+
+pub use outbox::Handle;
+
+use super::{Crew, Event};
+use crate::cancel::wait;
+use crate::foot::FootHeader;
+use crate::pool::{Buffer, Filled};
+use crate::proto::WorkerId;
+use crate::proto::frame::{Frame, FrameError, decode};
+use crate::proto::hello::Role;
+use crate::stats::{Stats, WorkerRow, WorkerState};
+use nix::poll::PollFlags;
+use outbox::{Outbox, Taken};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// Room for what is read beside feet: the largest frame, and a little of what follows.
+const READ_AHEAD: usize = 16 << 10;
+/// Reads in a row before writing has its turn: acks must not wait behind a fast sender.
+const READS_IN_A_ROW: usize = 16;
+/// How long a worker that has said its last word waits for the other end to hang up.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// What to do with a foot whose header came in.
+pub enum Admit {
+    /// Read its payload into this buffer, and give it to [`Inlet::complete`].
+    Take(Buffer),
+    /// It is there already: read past it.
+    Skip,
+    /// It must not come: close the connection for this reason.
+    Refuse(&'static str),
+}
+
+/// Where the feet of one connection go.
+pub trait Inlet: Send {
+    /// A foot is about to come in.
+    fn admit(&mut self, worker: WorkerId, header: &FootHeader) -> Admit;
+    /// Its payload is here, as the first `packed_bytes` of the buffer.
+    fn complete(&mut self, worker: WorkerId, header: FootHeader, payload: Filled);
+}
+
+/// The inlet of a sender, to which no feet come.
+#[derive(Debug)]
+pub struct NoFeet;
+
+impl Inlet for NoFeet {
+    fn admit(&mut self, _: WorkerId, _: &FootHeader) -> Admit {
+        Admit::Refuse("it sent a foot to the sender")
+    }
+
+    fn complete(&mut self, _: WorkerId, _: FootHeader, _: Filled) {}
+}
+
+/// Why a worker ends.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("not our protocol: {0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Refused(&'static str),
+    #[error("closed by the other end")]
+    Eof,
+    #[error("closed here")]
+    Closed,
+}
+
+/// The socket and what is under way on it.
+pub(super) struct Worker {
+    id: WorkerId,
+    stream: TcpStream,
+    crew: Crew,
+    inlet: Box<dyn Inlet>,
+    outbox: Arc<Outbox>,
+    row: Arc<WorkerRow>,
+    received: Arc<AtomicU64>,
+    /// Control frames and foot headers being written, and how far.
+    head: Vec<u8>,
+    head_written: usize,
+    foot: Option<(Arc<Filled>, usize)>,
+    read_ahead: Vec<u8>,
+    incoming: Option<Incoming>,
+    /// Set once all is said; when it comes, the connection ends.
+    hang_up: Option<Instant>,
+}
+
+/// A foot whose payload is coming in.
+struct Incoming {
+    header: FootHeader,
+    /// `None`: its bytes are not wanted.
+    buffer: Option<Buffer>,
+    filled: usize,
+}
+
+impl Worker {
+    /// A worker on a welcomed connection, of which `read_ahead` was read already.
+    pub(super) fn new(
+        id: WorkerId,
+        stream: TcpStream,
+        read_ahead: Vec<u8>,
+        inlet: Box<dyn Inlet>,
+        row: Arc<WorkerRow>,
+        crew: Crew,
+    ) -> io::Result<(Worker, Handle)> {
+        let outbox = Arc::new(Outbox::new()?);
+        let received = Arc::new(AtomicU64::new(0));
+        let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received));
+        let worker = Worker {
+            id,
+            stream,
+            crew,
+            inlet,
+            outbox,
+            row,
+            received,
+            head: Vec::new(),
+            head_written: 0,
+            foot: None,
+            read_ahead,
+            incoming: None,
+            hang_up: None,
+        };
+        Ok((worker, handle))
+    }
+
+    /// Moves frames until the connection ends; then says so, unless nobody listens any more.
+    pub(super) fn run(mut self) {
+        let ended = match self.parse().and_then(|()| self.serve()) {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        };
+        self.stats().leave(self.id);
+        // A disconnected channel means that the run is over.
+        let _ = self.crew.events.send(Event::Down(self.id, ended.to_string()));
+    }
+
+    fn serve(&mut self) -> Result<std::convert::Infallible, Ended> {
+        loop {
+            let wrote = self.write_some()?;
+            let (read, all_read) = self.read_some()?;
+            if wrote || read && !all_read {
+                continue;
+            }
+            self.rest()?;
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn rest(&mut self) -> Result<(), Ended> {
+        let writing = self.head_written < self.head.len() || self.foot.is_some();
+        self.row.set_state(if writing || self.incoming.is_some() {
+            WorkerState::Busy
+        } else {
+            WorkerState::Idle
+        });
+        let mut wanted = PollFlags::POLLIN;
+        wanted.set(PollFlags::POLLOUT, writing);
+        let [_, woken, cancelled] = wait(
+            &mut [
+                (self.stream.as_fd(), wanted),
+                (self.outbox.as_fd(), PollFlags::POLLIN),
+                (self.crew.cancel.as_fd(), PollFlags::POLLIN),
+            ],
+            self.hang_up,
+        )?;
+        if !woken.is_empty() {
+            self.outbox.clear();
+        }
+        let late = self.hang_up.is_some_and(|at| at <= Instant::now());
+        if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
+    }
+
+    /// Writes until there is nothing to write, no room, or one foot is out (reading has its turn);
+    /// says whether anything was written.
+    fn write_some(&mut self) -> Result<bool, Ended> {
+        let mut wrote = false;
+        loop {
+            if self.head_written == self.head.len() && self.foot.is_none() && !self.refill()? {
+                return Ok(wrote);
+            }
+            match self.write_once() {
+                Ok(()) => wrote = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(wrote),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+            if self.foot.as_ref().is_some_and(|(payload, written)| *written == payload.len()) {
+                self.foot = None;
+                self.row.feet.increment();
+                self.tell(Event::Written(self.id))?;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Takes the next things to write from the outbox; says whether there are any.
+    fn refill(&mut self) -> Result<bool, Ended> {
+        self.head.clear();
+        self.head_written = 0;
+        match self.outbox.take(&mut self.head) {
+            Taken::Foot(payload) => self.foot = Some((payload, 0)),
+            Taken::Frames => {}
+            Taken::Nothing => return Ok(false),
+            Taken::Closed => return Err(Ended::Closed),
+            Taken::Finished => {
+                if self.hang_up.is_none() {
+                    self.stream.shutdown(Shutdown::Write)?;
+                    self.hang_up = Some(Instant::now() + LAST_WORD);
+                }
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn write_once(&mut self) -> io::Result<()> {
+        let head = &self.head[self.head_written..];
+        let payload = self.foot.as_ref().map_or(&[][..], |(payload, written)| &payload[*written..]);
+        let written = match (head.len(), payload.len()) {
+            (_, 0) => self.stream.write(head)?,
+            (0, _) => self.stream.write(payload)?,
+            _ => self.stream.write_vectored(&[IoSlice::new(head), IoSlice::new(payload)])?,
+        };
+        let of_head = written.min(head.len());
+        self.head_written += of_head;
+        if let Some((_, place)) = &mut self.foot {
+            *place += written - of_head;
+        }
+        if self.crew.role == Role::Sender {
+            self.count(written);
+        }
+        Ok(())
+    }
+
+    /// Reads a little; says whether anything came, and whether nothing more is there.
+    fn read_some(&mut self) -> Result<(bool, bool), Ended> {
+        for reads in 0..READS_IN_A_ROW {
+            match self.read_once() {
+                Ok(0) => return Err(Ended::Eof),
+                Ok(bytes) => {
+                    if self.crew.role == Role::Receiver {
+                        self.count(bytes);
+                    }
+                    self.parse()?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok((reads > 0, true));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((true, false))
+    }
+
+    /// One read: a foot's payload straight into its buffer, what follows it into the read-ahead.
+    fn read_once(&mut self) -> io::Result<usize> {
+        let ahead = self.read_ahead.len();
+        debug_assert!(ahead < READ_AHEAD, "a whole frame fits, and whole frames are parsed");
+        self.read_ahead.resize(READ_AHEAD, 0);
+        let result = match &mut self.incoming {
+            Some(Incoming { header, buffer: Some(buffer), filled }) => {
+                let payload = &mut buffer[*filled..header.packed_bytes as usize];
+                let wanted = payload.len();
+                let mut slices = [IoSliceMut::new(payload), IoSliceMut::new(&mut self.read_ahead)];
+                self.stream.read_vectored(&mut slices).map(|bytes| {
+                    let of_payload = bytes.min(wanted);
+                    *filled += of_payload;
+                    self.received.fetch_add(of_payload as u64, Relaxed);
+                    (bytes, bytes - of_payload)
+                })
+            }
+            _ => self.stream.read(&mut self.read_ahead[ahead..]).map(|bytes| (bytes, ahead + bytes)),
+        };
+        match result {
+            Ok((bytes, kept)) => {
+                self.read_ahead.truncate(kept);
+                Ok(bytes)
+            }
+            Err(error) => {
+                self.read_ahead.truncate(ahead);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes apart what was read ahead, and hands on what is complete.
+    fn parse(&mut self) -> Result<(), Ended> {
+        let mut place = 0;
+        loop {
+            if self.incoming.is_some() {
+                place += self.take_payload(place);
+                if self.incoming.is_some() {
+                    break;
+                }
+            }
+            match decode(&self.read_ahead[place..])? {
+                None => break,
+                Some((frame, bytes)) => {
+                    place += bytes;
+                    match frame {
+                        Frame::Foot(header) => self.begin_foot(header)?,
+                        frame => self.tell(Event::Frame(self.id, frame))?,
+                    }
+                }
+            }
+        }
+        self.read_ahead.drain(..place);
+        Ok(())
+    }
+
+    fn begin_foot(&mut self, header: FootHeader) -> Result<(), Ended> {
+        let buffer = match self.inlet.admit(self.id, &header) {
+            Admit::Take(buffer) => Some(buffer),
+            Admit::Skip => None,
+            Admit::Refuse(reason) => return Err(Ended::Refused(reason)),
+        };
+        self.incoming = Some(Incoming { header, buffer, filled: 0 });
+        Ok(())
+    }
+
+    /// Moves payload from the read-ahead, from `place` on, to the foot that is coming in, and hands
+    /// the foot on once it is whole; returns how much was moved.
+    fn take_payload(&mut self, place: usize) -> usize {
+        let Some(incoming) = &mut self.incoming else { return 0 };
+        let length = incoming.header.packed_bytes as usize;
+        let ahead = &self.read_ahead[place..];
+        let moved = ahead.len().min(length - incoming.filled);
+        if let Some(buffer) = &mut incoming.buffer {
+            buffer[incoming.filled..incoming.filled + moved].copy_from_slice(&ahead[..moved]);
+        }
+        incoming.filled += moved;
+        self.received.fetch_add(moved as u64, Relaxed);
+        if incoming.filled == length
+            && let Some(Incoming { header, buffer, .. }) = self.incoming.take()
+        {
+            self.row.feet.increment();
+            match buffer {
+                Some(buffer) => self.inlet.complete(self.id, header, Filled::new(buffer, length)),
+                None => self.stats().duplicate_feet.increment(),
+            }
+        }
+        moved
+    }
+
+    fn tell(&self, event: Event) -> Result<(), Ended> {
+        self.crew.events.send(event).map_err(|_| Ended::Closed)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.row.bytes.add(bytes as u64);
+        self.stats().wire_bytes.add(bytes as u64);
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.crew.stats
+    }
+}

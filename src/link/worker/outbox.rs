@@ -1,0 +1,166 @@
+//! What waits to be written on one connection, and the handle that puts it there.
+//!
+//! Does not know the socket: the worker's thread empties it.
+
+use crate::cancel::Waker;
+use crate::foot::FootHeader;
+use crate::pool::Filled;
+use crate::proto::WorkerId;
+use crate::proto::frame::Frame;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Control frames that may wait; a connection that takes none of so many is dead.
+const MAX_WAITING: usize = 1024;
+
+/// Speaks to one worker. Never blocks.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    id: WorkerId,
+    outbox: Arc<Outbox>,
+    received: Arc<AtomicU64>,
+}
+
+impl Handle {
+    pub(super) fn new(id: WorkerId, outbox: Arc<Outbox>, received: Arc<AtomicU64>) -> Handle {
+        Handle { id, outbox, received }
+    }
+
+    /// The connection that it speaks to.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Sends a control frame, before any foot that is not yet begun.
+    pub fn send(&self, frame: Frame) {
+        let mut state = self.outbox.lock();
+        state.push(frame);
+        drop(state);
+        self.outbox.waker.wake();
+    }
+
+    /// Sends a foot.
+    pub fn send_foot(&self, header: FootHeader, payload: Arc<Filled>) {
+        self.outbox.lock().feet.push_back((header, payload));
+        self.outbox.waker.wake();
+    }
+
+    /// Ends the connection now.
+    pub fn close(&self) {
+        self.outbox.lock().ending = Ending::Now;
+        self.outbox.waker.wake();
+    }
+
+    /// Ends the connection once all control frames are out and the other end has hung up, or after
+    /// half a second.
+    pub fn finish(&self) {
+        let mut state = self.outbox.lock();
+        if state.ending == Ending::No {
+            state.ending = Ending::Flushed;
+        }
+        state.feet.clear();
+        drop(state);
+        self.outbox.waker.wake();
+    }
+
+    /// Payload bytes that came in on it so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+}
+
+/// What a worker finds in its outbox.
+pub(super) enum Taken {
+    /// Frames, and the header of this foot behind them.
+    Foot(Arc<Filled>),
+    /// Frames only.
+    Frames,
+    Nothing,
+    /// All is out and nothing more will come.
+    Finished,
+    /// The connection is to end now.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    waker: Waker,
+}
+
+#[derive(Debug)]
+struct State {
+    frames: VecDeque<Frame>,
+    feet: VecDeque<(FootHeader, Arc<Filled>)>,
+    ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    No,
+    Flushed,
+    Now,
+}
+
+impl Outbox {
+    pub(super) fn new() -> io::Result<Outbox> {
+        let state =
+            State { frames: VecDeque::new(), feet: VecDeque::new(), ending: Ending::No };
+        Ok(Outbox { state: Mutex::new(state), waker: Waker::new()? })
+    }
+
+    /// Encodes the waiting frames into `head`, and behind them the header of one foot, if one waits.
+    pub(super) fn take(&self, head: &mut Vec<u8>) -> Taken {
+        let mut state = self.lock();
+        if state.ending == Ending::Now {
+            return Taken::Closed;
+        }
+        for frame in state.frames.drain(..) {
+            frame.encode(head);
+        }
+        match state.feet.pop_front() {
+            Some((header, payload)) => {
+                Frame::Foot(header).encode(head);
+                Taken::Foot(payload)
+            }
+            None if !head.is_empty() => Taken::Frames,
+            None if state.ending == Ending::Flushed => Taken::Finished,
+            None => Taken::Nothing,
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.waker.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change of the state is complete before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsFd for Outbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waker.as_fd()
+    }
+}
+
+impl State {
+    fn push(&mut self, frame: Frame) {
+        if let (Frame::Ack(new), Some(Frame::Ack(waiting))) = (&frame, self.frames.back_mut()) {
+            // The newer says all that the older did, but for the ping that it answers.
+            let echo = if new.echo == 0 { waiting.echo } else { new.echo };
+            *waiting = new.clone();
+            waiting.echo = echo;
+            return;
+        }
+        if self.frames.len() >= MAX_WAITING {
+            self.ending = Ending::Now;
+            return;
+        }
+        self.frames.push_back(frame);
+    }
+}

@@ -1,0 +1,91 @@
+//! TCP sockets and their options.
+//!
+//! Everything here is non-blocking, or bounded by a deadline and a [`Cancel`]. Does not know what is
+//! said over a socket.
+
+use crate::cancel::{Cancel, wait};
+use nix::poll::PollFlags;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Instant;
+
+/// Bytes that the kernel may hold unsent on one connection. What is not yet with the kernel can still
+/// go another way; what is less than this would let a fast connection run dry between two wake-ups.
+const NOTSENT_LOWAT: u32 = 256 << 10;
+/// Connections that the kernel holds for us until we accept them.
+const BACKLOG: i32 = 256;
+
+/// The addresses of `host`, looked up on a thread of its own: a resolver cannot be interrupted, and
+/// nobody shall wait for it beyond `deadline`.
+pub fn resolve(host: &str, port: u16, cancel: &Cancel, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    let (done, waiting) = std::os::unix::net::UnixStream::pair()?;
+    let name = host.to_owned();
+    let resolver = thread::Builder::new().name("resolve".into()).spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(|found| found.collect::<Vec<_>>());
+        drop(done); // wakes the one who waits
+        found
+    })?;
+    let [finished, _] = wait(
+        &mut [(waiting.as_fd(), PollFlags::POLLIN), (cancel.as_fd(), PollFlags::POLLIN)],
+        Some(deadline),
+    )?;
+    if finished.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "the name could not be resolved in time"));
+    }
+    let found = resolver.join().unwrap_or_else(|_| Err(io::Error::other("the resolver failed")))?;
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(found)
+}
+
+/// A connection to `address`, with our options, non-blocking.
+pub fn connect(address: SocketAddr, cancel: &Cancel, deadline: Instant) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if let Err(error) = socket.connect(&SockAddr::from(address)) {
+        let under_way = error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32);
+        if !under_way && error.kind() != io::ErrorKind::WouldBlock {
+            return Err(error);
+        }
+    }
+    let [connected, _] = wait(
+        &mut [(socket.as_fd(), PollFlags::POLLOUT), (cancel.as_fd(), PollFlags::POLLIN)],
+        Some(deadline),
+    )?;
+    if connected.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
+    }
+    match socket.take_error()? {
+        Some(error) => Err(error),
+        None => adopt(socket.into()),
+    }
+}
+
+/// A listener at `address`, non-blocking.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A receiver is often started anew on the port where one has just ended.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // v4 has a socket of its own, or is not wanted.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Sets our options on a connection, dialled or accepted.
+pub fn adopt(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    let socket = Socket::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,174 @@
+//! A fixed budget of foot buffers: the back-pressure of the whole program.
+//!
+//! Last in, first out, so that a stream that needs few buffers keeps to those few, and they stay in
+//! cache; a buffer is made when it is first needed. Does not know what is in a buffer.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Hands out buffers of one length, a fixed number at most.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    returned: Condvar,
+    count: usize,
+    buffer_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    free: Vec<Box<[u8]>>,
+    made: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// A pool of `count` buffers of `buffer_bytes` each, none of them made yet.
+    pub fn new(count: usize, buffer_bytes: usize) -> Pool {
+        let state = Mutex::new(State::default());
+        Pool { shared: Arc::new(Shared { state, returned: Condvar::new(), count, buffer_bytes }) }
+    }
+
+    /// A buffer, as soon as there is one; `None` once the pool is closed.
+    pub fn take(&self) -> Option<Buffer> {
+        let mut state = self.shared.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(buffer) = self.buffer(&mut state) {
+                return Some(buffer);
+            }
+            state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A buffer, if there is one now.
+    pub fn try_take(&self) -> Option<Buffer> {
+        self.buffer(&mut self.shared.lock())
+    }
+
+    /// Whoever waits for a buffer, now or later, gets none.
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.returned.notify_all();
+    }
+
+    /// How many buffers there are at most.
+    pub fn count(&self) -> usize {
+        self.shared.count
+    }
+
+    fn buffer(&self, state: &mut State) -> Option<Buffer> {
+        let bytes = state.free.pop().or_else(|| {
+            (state.made < self.shared.count).then(|| {
+                state.made += 1;
+                vec![0; self.shared.buffer_bytes].into_boxed_slice()
+            })
+        })?;
+        Some(Buffer { bytes, pool: Arc::clone(&self.shared) })
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change of the state is complete before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A buffer on loan; it returns to its pool when dropped. Its bytes are what the last user left.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Box<[u8]>,
+    pool: Arc<Shared>,
+}
+
+impl Buffer {
+    /// Exchanges the memory for another piece of the same length, without a copy.
+    pub fn swap(&mut self, other: &mut Box<[u8]>) {
+        assert_eq!(self.bytes.len(), other.len(), "buffers of one pool are of one length");
+        std::mem::swap(&mut self.bytes, other);
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.pool.lock().free.push(bytes);
+        self.pool.returned.notify_one();
+    }
+}
+
+/// A buffer and how much of it is filled: the payload of one foot.
+#[derive(Debug)]
+pub struct Filled {
+    buffer: Buffer,
+    bytes: usize,
+}
+
+impl Filled {
+    /// The first `bytes` of `buffer`.
+    pub fn new(buffer: Buffer, bytes: usize) -> Filled {
+        assert!(bytes <= buffer.len(), "no buffer is filled beyond its end");
+        Filled { buffer, bytes }
+    }
+}
+
+impl Deref for Filled {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[..self.bytes]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn the_last_buffer_returned_is_the_first_taken() {
+        let pool = Pool::new(2, 1);
+        let (mut a, b) = (pool.take().expect("one"), pool.take().expect("two"));
+        assert!(pool.try_take().is_none());
+        a[0] = 7;
+        drop(b);
+        drop(a);
+        assert_eq!(pool.take().expect("again")[0], 7);
+    }
+
+    #[test]
+    fn a_taker_waits_for_a_return_and_a_closed_pool_gives_nothing() {
+        let pool = Pool::new(1, 1);
+        let held = pool.take().expect("one");
+        let waiter = thread::spawn({
+            let pool = pool.clone();
+            move || pool.take().is_some()
+        });
+        drop(held);
+        assert!(waiter.join().expect("it does not panic"));
+        pool.close();
+        assert!(pool.take().is_none());
+    }
+}

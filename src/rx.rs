@@ -1,0 +1,81 @@
+//! Receiving, the mirror of [`crate::tx`]:
+//!
+//! the connections' workers read feet into the buffers that [`unpack`] admits, [`unpack`] verifies and
+//! decompresses them in parallel, [`collect`] owns the protocol's receiving half and puts them in
+//! order, [`write`] gives them to the sink.
+//!
+//! Nothing unverified, and nothing out of order, reaches [`write`].
+
+mod collect;
+mod unpack;
+mod write;
+
+use crate::cancel::Cancel;
+use crate::config::{self, Rendezvous};
+use crate::error::Error;
+use crate::foot::MAX_FOOT_BYTES;
+use crate::link::{self, Setup};
+use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
+use crate::stats::Stats;
+pub use crate::tx::Delivered;
+use crossbeam_channel::Receiver;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use write::Sink;
+
+/// What a reception needs beside its settings.
+pub struct Ports<'a> {
+    /// Where the stream goes.
+    pub sink: Box<dyn Sink>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+    /// Signals that end the run.
+    pub interrupt: Receiver<i32>,
+    /// Hears each address that accepts connections.
+    pub announce: &'a mut dyn FnMut(SocketAddr),
+}
+
+/// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
+/// all of patience to learn it.
+pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
+    let Ports { sink, stats, interrupt, announce } = ports;
+    let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
+    let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
+    let inlets = Arc::clone(&intake);
+    let setup = Setup {
+        role: Role::Receiver,
+        wish: wish(config),
+        name: config.common.name.clone(),
+        inlet: Arc::new(move |settled: &Settled| inlets.inlet(settled)),
+        stats: Arc::clone(&stats),
+        cancel: cancel.clone(),
+    };
+    let events = link::start(&config.rendezvous, setup, announce)?;
+    let names = config.rendezvous.names();
+    let patience = config.common.patience;
+    let first = link::meet(&events, &interrupt, &names, patience)?;
+    let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
+    stats.start();
+
+    let admission = intake.settle(&settled);
+    let writer = write::start(sink, settled, admission.window_feet() as usize, &stats)?;
+    let roster = link::Roster::new(names, patience, Arc::clone(&stats));
+    let inputs = collect::Inputs { events, unpacked: intake.unpacked(), writer, interrupt };
+    let outcome = collect::run(settled, patience, first, roster, inputs, admission, &stats);
+    cancel.cancel();
+    outcome
+}
+
+fn wish(config: &config::Rx) -> Wish {
+    let workers = match &config.rendezvous {
+        Rendezvous::Dial { dests, workers } => config::shares(dests, *workers).iter().sum(),
+        Rendezvous::Listen(_) => MAX_WORKERS,
+    };
+    Wish {
+        foot_bytes: MAX_FOOT_BYTES,
+        workers,
+        window_bytes: config.common.window_bytes,
+        verify: config.common.verify,
+    }
+}

@@ -1,0 +1,257 @@
+//! Owns the protocol's receiving half, and keeps each verified foot until its turn comes.
+//!
+//! The mirror of the dispatcher: everything that happens comes here as a message, and nothing blocks
+//! but the wait for the next one.
+
+use super::Delivered;
+use super::unpack::{Admission, Unpacked};
+use super::write::{Order, Report, Writer};
+use crate::clock::Clock;
+use crate::digest::FootCheck;
+use crate::error::Error;
+use crate::foot::Hash;
+use crate::link::{Event, Roster};
+use crate::pool::Filled;
+use crate::proto::WorkerId;
+use crate::proto::hello::Settled;
+use crate::proto::receiver::{self, Config, Input, Receiver as Machine};
+use crate::stats::Stats;
+use crossbeam_channel::{Receiver, never, select};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages of one kind that are handled before the state machine is asked again.
+const BUNDLE: usize = 64;
+
+/// Where the messages come from, and where the feet go.
+pub(super) struct Inputs {
+    pub(super) events: Receiver<Event>,
+    pub(super) unpacked: Receiver<Unpacked>,
+    pub(super) writer: Writer,
+    pub(super) interrupt: Receiver<i32>,
+}
+
+/// Takes the stream to its end. `first` is the connection that was met.
+pub(super) fn run(
+    settled: Settled,
+    patience: Option<Duration>,
+    first: Event,
+    roster: Roster,
+    inputs: Inputs,
+    admission: Arc<Admission>,
+    stats: &Arc<Stats>,
+) -> Result<Delivered, Error> {
+    let mut clock = Clock::new();
+    let now = clock.now();
+    let config =
+        Config { foot_bytes: settled.foot_bytes, window_feet: admission.window_feet(), patience };
+    let mut collect = Collect {
+        machine: Machine::new(config, now),
+        roster,
+        feet: BTreeMap::new(),
+        admission,
+        writer: inputs.writer,
+        stats: Arc::clone(stats),
+        written_bytes: 0,
+        digest: None,
+        finished: false,
+    };
+    let channels = Channels {
+        events: inputs.events,
+        unpacked: inputs.unpacked,
+        interrupt: inputs.interrupt,
+    };
+    let mut outcome = collect.handle_event(now, first).and_then(|()| collect.turn(&channels, clock));
+    if let Err(error) = &outcome
+        && let Some((code, reason)) = error.farewell()
+    {
+        // The stream is delivered already: the sender shall hear that, and not that we were ended.
+        if !collect.machine.is_delivered() {
+            collect.machine.abort(code, &reason);
+        }
+    }
+    collect.transmit();
+    if let Ok(delivered) = &mut outcome {
+        delivered.digest = collect.digest;
+    } else {
+        collect.roster.farewell(&channels.events);
+    }
+    outcome
+}
+
+struct Channels {
+    events: Receiver<Event>,
+    unpacked: Receiver<Unpacked>,
+    interrupt: Receiver<i32>,
+}
+
+struct Collect {
+    machine: Machine,
+    roster: Roster,
+    /// Verified feet that are not with the writer.
+    feet: BTreeMap<u64, (Filled, FootCheck)>,
+    admission: Arc<Admission>,
+    writer: Writer,
+    stats: Arc<Stats>,
+    written_bytes: u64,
+    digest: Option<Hash>,
+    finished: bool,
+}
+
+impl Collect {
+    fn turn(&mut self, channels: &Channels, mut clock: Clock) -> Result<Delivered, Error> {
+        // A channel whose other side has ended must not wake the loop again.
+        let mut reports = self.writer.reports.clone();
+        loop {
+            let now = clock.now();
+            self.hear_received(now);
+            self.machine.handle_timeout(now);
+            self.obey()?;
+            self.transmit();
+            if self.finished {
+                return Ok(Delivered { bytes: self.stats.stream_bytes.now(), digest: None });
+            }
+            self.show();
+            let wait = clock.wait_until(self.machine.poll_timeout());
+            select! {
+                recv(channels.events) -> event => {
+                    let now = clock.now();
+                    for event in event.into_iter().chain(channels.events.try_iter()).take(BUNDLE) {
+                        self.handle_event(now, event)?;
+                    }
+                }
+                recv(channels.unpacked) -> unpacked => {
+                    let now = clock.now();
+                    let unpacked = unpacked.into_iter().chain(channels.unpacked.try_iter());
+                    for unpacked in unpacked.take(BUNDLE) {
+                        self.handle_unpacked(now, unpacked);
+                    }
+                }
+                recv(reports) -> report => {
+                    let now = clock.now();
+                    match report {
+                        Ok(report) => self.handle_report(now, report)?,
+                        Err(_) => reports = never(),
+                    }
+                }
+                recv(channels.interrupt) -> signal => {
+                    if let Ok(signal) = signal {
+                        return Err(Error::Signal(signal));
+                    }
+                }
+                default(wait) => {}
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Error> {
+        let input = match event {
+            Event::Up { handle, link, .. } => {
+                let worker = handle.id();
+                self.roster.up(handle, link);
+                Input::Up { worker }
+            }
+            Event::Frame(worker, frame) => {
+                self.hear_worker(now, worker);
+                Input::Frame { worker, frame }
+            }
+            Event::Down(worker, cause) => {
+                self.roster.down(worker, cause);
+                Input::Down { worker }
+            }
+            Event::Missed(link, miss) => return self.roster.missed(link, miss),
+            Event::Written(_) => return Ok(()), // of feet only, and those a receiver never sends
+        };
+        self.machine.handle(now, input);
+        Ok(())
+    }
+
+    fn handle_unpacked(&mut self, now: Instant, unpacked: Unpacked) {
+        let Unpacked { worker, header, raw } = unpacked;
+        self.hear_worker(now, worker);
+        let Some(raw) = raw else {
+            self.stats.nacks.increment();
+            return self.machine.handle(now, Input::Corrupt { worker, id: header.id });
+        };
+        self.feet.insert(header.id, raw);
+        self.stats.feet.increment();
+        self.stats.packed_bytes.add(u64::from(header.packed_bytes));
+        self.machine.handle(now, Input::Foot { worker, header });
+    }
+
+    fn handle_report(&mut self, now: Instant, report: Report) -> Result<(), Error> {
+        match report {
+            Report::Written => {
+                self.machine.handle(now, Input::Written);
+                self.admission.release(self.machine.written());
+            }
+            Report::Closed(digest) => {
+                self.digest = digest;
+                self.machine.handle(now, Input::SinkClosed { digest });
+            }
+            Report::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Tells the state machine how much came in on each connection, whole feet or not.
+    fn hear_received(&mut self, now: Instant) {
+        for handle in self.roster.handles() {
+            let (worker, connection_bytes) = (handle.id(), handle.received_bytes());
+            self.machine.handle(now, Input::Received { worker, connection_bytes });
+        }
+    }
+
+    fn hear_worker(&mut self, now: Instant, worker: WorkerId) {
+        if let Some(handle) = self.roster.get(worker) {
+            let connection_bytes = handle.received_bytes();
+            self.machine.handle(now, Input::Received { worker, connection_bytes });
+        }
+    }
+
+    /// Does what the state machine wants done.
+    fn obey(&mut self) -> Result<(), Error> {
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                receiver::Event::Write(header) => {
+                    let (raw, check) = self.feet.remove(&header.id).expect("verified feet are kept");
+                    self.order(Order::Write(header, raw, check));
+                }
+                receiver::Event::Duplicate { id } => {
+                    self.feet.remove(&id);
+                    self.stats.duplicate_feet.increment();
+                }
+                receiver::Event::Close { worker, .. } => {
+                    if let Some(handle) = self.roster.get(worker) {
+                        handle.close();
+                    }
+                }
+                receiver::Event::CloseSink(end) => self.order(Order::Close(end.digest)),
+                receiver::Event::Finished => self.finished = true,
+                receiver::Event::Failed(failure) => return Err(self.roster.error(failure)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the writer something to do.
+    fn order(&self, order: Order) {
+        // It has room for the whole window. When the writer has failed, its report is on the way.
+        let _ = self.writer.orders.try_send(order);
+    }
+
+    fn transmit(&mut self) {
+        while let Some((worker, frame)) = self.machine.poll_transmit() {
+            if let Some(handle) = self.roster.get(worker) {
+                handle.send(frame);
+            }
+        }
+    }
+
+    fn show(&self) {
+        self.stats.limit.set(self.machine.limit());
+        self.stats.cumulative.set(self.machine.cumulative());
+        self.stats.sink_blocked.set(self.machine.sink_blocked());
+    }
+}

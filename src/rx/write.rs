@@ -1,0 +1,137 @@
+//! Gives the stream to the sink, in order, and digests it.
+//!
+//! A thread of its own, since a sink may block for hours. Does not know where feet came from.
+
+use crate::digest::{FootCheck, ShortFeet, Stretch, StreamDigest, is_full};
+use crate::error::Error;
+use crate::foot::{FootHeader, Hash};
+use crate::pool::Filled;
+use crate::proto::hello::Settled;
+use crate::stats::Stats;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread;
+
+/// Where a stream goes.
+pub trait Sink: Write + Send {
+    /// What it is, for error messages.
+    fn name(&self) -> String;
+    /// Closes it; only when this succeeds the stream is delivered.
+    fn close(self: Box<Self>) -> io::Result<()>;
+}
+
+/// What the writer is told.
+pub(super) enum Order {
+    /// The next foot.
+    Write(FootHeader, Filled, FootCheck),
+    /// There are no more. The digest must be this one, where the session verifies.
+    Close(Option<Hash>),
+}
+
+/// What the writer says.
+pub(super) enum Report {
+    /// The next foot is with the sink; it had this many bytes.
+    Written,
+    /// The sink has succeeded.
+    Closed(Option<Hash>),
+    /// The sink has failed, or the digests differ.
+    Failed(Error),
+}
+
+/// The writing thread, as its owner sees it.
+pub(super) struct Writer {
+    pub(super) orders: Sender<Order>,
+    pub(super) reports: Receiver<Report>,
+}
+
+/// Starts the thread. It is never joined: a write may be stuck in the kernel. At most `window_feet`
+/// feet are with it at once, so neither side waits for the other's messages.
+pub(super) fn start(
+    sink: Box<dyn Sink>,
+    settled: Settled,
+    window_feet: usize,
+    stats: &Arc<Stats>,
+) -> Result<Writer, Error> {
+    let (orders, ordered) = bounded(window_feet + 1);
+    let (reports, reported) = bounded(window_feet + 1);
+    let digest = settled.verify.then(|| Digest {
+        foot_bytes: settled.foot_bytes,
+        short_feet: ShortFeet::new(settled.foot_bytes),
+        stream: StreamDigest::new(),
+    });
+    let stats = Arc::clone(stats);
+    let run = move || {
+        if let Err(error) = write(sink, digest, &ordered, &reports, &stats) {
+            // Nobody listens any more when another stage has failed first.
+            let _ = reports.send(Report::Failed(error));
+        }
+    };
+    let thread = thread::Builder::new().name("write".into()).spawn(run);
+    thread.map_err(|error| Error::io("the writing thread", error))?;
+    Ok(Writer { orders, reports: reported })
+}
+
+fn write(
+    mut sink: Box<dyn Sink>,
+    mut digest: Option<Digest>,
+    orders: &Receiver<Order>,
+    reports: &Sender<Report>,
+    stats: &Stats,
+) -> Result<(), Error> {
+    let name = sink.name();
+    let failed = |error| Error::io(name.clone(), error);
+    for order in orders {
+        match order {
+            Order::Write(header, raw, check) => {
+                sink.write_all(&raw).map_err(failed)?;
+                stats.stream_bytes.add(raw.len() as u64);
+                if let Some(digest) = &mut digest {
+                    digest.push(&header, &raw, check);
+                }
+                drop(raw); // its buffer is free before the window moves on
+                if reports.send(Report::Written).is_err() {
+                    return Ok(());
+                }
+            }
+            Order::Close(expected) => {
+                let digest = digest.take().map(Digest::finish);
+                if let (Some(ours), Some(theirs)) = (digest, expected)
+                    && ours != theirs
+                {
+                    let cause = "the digests of the two ends differ".into();
+                    return Err(Error::Corrupt { what: "the stream".into(), cause });
+                }
+                sink.close().map_err(failed)?;
+                let _ = reports.send(Report::Closed(digest));
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The digest of what was written.
+struct Digest {
+    foot_bytes: u32,
+    short_feet: ShortFeet,
+    stream: StreamDigest,
+}
+
+impl Digest {
+    fn push(&mut self, header: &FootHeader, raw: &[u8], check: FootCheck) {
+        if is_full(self.foot_bytes, header.offset, raw.len()) {
+            let FootCheck { check, root } = check;
+            self.stream.push(Stretch { offset: header.offset, check, root });
+        } else if let Some(stretch) = self.short_feet.push(header.offset, raw) {
+            self.stream.push(stretch);
+        }
+    }
+
+    fn finish(mut self) -> Hash {
+        if let Some(stretch) = self.short_feet.finish() {
+            self.stream.push(stretch);
+        }
+        self.stream.finish()
+    }
+}

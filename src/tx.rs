@@ -1,0 +1,127 @@
+//! Transmitting, in the order of the pipeline:
+//!
+//! [`read`] cuts the source into feet, [`pack`] compresses and checks them in parallel, [`dispatch`]
+//! owns the protocol's sending half and hands them to the connections.
+//!
+//! Nothing is read before the other end has been met: what a foot is, is settled with it.
+
+mod dispatch;
+mod pack;
+mod read;
+
+use crate::cancel::Cancel;
+use crate::codec::Packing;
+use crate::config::{self, Rendezvous};
+use crate::error::Error;
+use crate::foot::Hash;
+use crate::link::{self, NoFeet, Setup};
+use crate::pool::Pool;
+use crate::team;
+use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
+use crate::stats::Stats;
+use crossbeam_channel::{Receiver, bounded};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a transmission needs beside its settings.
+pub struct Ports<'a> {
+    /// Where the stream comes from.
+    pub source: File,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+    /// Signals that end the run.
+    pub interrupt: Receiver<i32>,
+    /// Hears each address that accepts connections.
+    pub announce: &'a mut dyn FnMut(SocketAddr),
+}
+
+/// A stream that was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its length.
+    pub bytes: u64,
+    /// Its BLAKE3, where either end verifies.
+    pub digest: Option<Hash>,
+}
+
+/// Transmits the source; returns once the receiver has said that its sink has succeeded.
+pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
+    let Ports { source, stats, interrupt, announce } = ports;
+    let metadata = source.metadata().map_err(|error| Error::io("stdin", error))?;
+    if metadata.is_dir() {
+        return Err(Error::io("stdin", std::io::ErrorKind::IsADirectory.into()));
+    }
+    let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
+    let setup = Setup {
+        role: Role::Sender,
+        wish: wish(config),
+        name: config.common.name.clone(),
+        inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
+        stats: Arc::clone(&stats),
+        cancel: cancel.clone(),
+    };
+    let events = link::start(&config.rendezvous, setup, announce)?;
+    let names = config.rendezvous.names();
+    let patience = config.common.patience;
+    let first = link::meet(&events, &interrupt, &names, patience)?;
+    let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
+    stats.start();
+
+    let budget = Budget::of(config.common.window_bytes, config.packaging.packing, settled);
+    let pool = Pool::new(budget.feet, budget.buffer_bytes);
+    // One message for each foot that has a buffer: whoever packs never waits here.
+    let (packed_out, packed) = bounded(budget.feet);
+    let (read_out, read) = bounded(1);
+    let packers = pack::Packers::new(
+        config.packaging.packing,
+        settled.foot_bytes,
+        budget.threads,
+        Arc::clone(&stats),
+        packed_out,
+    )?;
+    let reader = read::Reader::new(source, settled, pool.clone(), packers, cancel.clone(), &stats);
+    reader.spawn(read_out)?;
+    let roster = link::Roster::new(names, patience, Arc::clone(&stats));
+    let inputs = dispatch::Inputs { events, packed, read, interrupt };
+    let outcome = dispatch::run(settled, patience, first, roster, &inputs, &stats);
+    cancel.cancel();
+    pool.close();
+    outcome
+}
+
+fn wish(config: &config::Tx) -> Wish {
+    let workers = match &config.rendezvous {
+        Rendezvous::Dial { dests, workers } => config::shares(dests, *workers).iter().sum(),
+        Rendezvous::Listen(_) => MAX_WORKERS,
+    };
+    Wish {
+        foot_bytes: config.packaging.foot_bytes,
+        workers,
+        window_bytes: config.common.window_bytes,
+        verify: config.common.verify,
+    }
+}
+
+/// How the window is spent.
+struct Budget {
+    /// Feet between the source and their ack.
+    feet: usize,
+    /// Threads that pack, each with one buffer to pack into.
+    threads: usize,
+    buffer_bytes: usize,
+}
+
+impl Budget {
+    fn of(window_bytes: u64, packing: Packing, settled: Settled) -> Budget {
+        let total = window_bytes / u64::from(settled.foot_bytes);
+        let total = total.max(min_window_feet(settled.workers)) as usize;
+        let threads = team::threads(total);
+        if packing == Packing::None {
+            return Budget { feet: total, threads, buffer_bytes: settled.foot_bytes as usize };
+        }
+        let threads = threads.min(pack::affordable_threads(packing, settled.foot_bytes));
+        let buffer_bytes = crate::codec::packed_bound(settled.foot_bytes);
+        Budget { feet: total - threads, threads, buffer_bytes }
+    }
+}

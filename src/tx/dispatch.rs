@@ -1,0 +1,259 @@
+//! Owns the protocol's sending half, and keeps each foot until it is acked.
+//!
+//! Everything that happens comes here as a message; what the state machine says goes to the
+//! connections. Nothing here blocks but the wait for the next message.
+
+use super::Delivered;
+use super::pack::Packed;
+use super::read::Progress;
+use crate::clock::Clock;
+use crate::digest::{Stretch, StreamDigest, is_full};
+use crate::error::Error;
+use crate::link::{Event, Roster};
+use crate::pool::Filled;
+use crate::proto::frame::{End, Frame};
+use crate::proto::hello::Settled;
+use crate::proto::sender::{self, Config, Input, Sender};
+use crate::stats::Stats;
+use crossbeam_channel::{Receiver, never, select};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages of one kind that are handled before the state machine is asked again: acks and writes
+/// come in bundles, and one look serves them all.
+const BUNDLE: usize = 64;
+
+/// Where the messages come from.
+pub(super) struct Inputs {
+    pub(super) events: Receiver<Event>,
+    pub(super) packed: Receiver<Packed>,
+    pub(super) progress: Receiver<Progress>,
+    pub(super) interrupt: Receiver<i32>,
+}
+
+/// Carries the stream to its end. `first` is the connection that was met.
+pub(super) fn run(
+    settled: Settled,
+    patience: Option<Duration>,
+    first: Event,
+    roster: Roster,
+    inputs: Inputs,
+    stats: &Arc<Stats>,
+) -> Result<Delivered, Error> {
+    let mut clock = Clock::new();
+    let now = clock.now();
+    let config = Config { foot_bytes: settled.foot_bytes, patience };
+    let mut dispatch = Dispatch {
+        sender: Sender::new(config, now),
+        roster,
+        payloads: BTreeMap::new(),
+        offered: 0,
+        finished: None,
+        digest: settled.verify.then(|| Digest::new(settled.foot_bytes)),
+        foot_bytes: settled.foot_bytes,
+        stats: Arc::clone(stats),
+        outcome: None,
+    };
+    let events = inputs.events.clone();
+    let mut outcome = dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
+    if let Err(error) = &outcome
+        && let Some((code, reason)) = error.farewell()
+    {
+        dispatch.sender.abort(code, &reason);
+    }
+    dispatch.transmit(Instant::now());
+    if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
+        delivered.digest = digest.finished;
+    }
+    dispatch.roster.farewell(&events);
+    outcome
+}
+
+struct Dispatch {
+    sender: Sender,
+    roster: Roster,
+    /// Packed feet that are not acked.
+    payloads: BTreeMap<u64, Arc<Filled>>,
+    /// Feet that were packed so far.
+    offered: u64,
+    /// Feet and bytes in all, once the source has ended.
+    finished: Option<(u64, u64)>,
+    digest: Option<Digest>,
+    foot_bytes: u32,
+    stats: Arc<Stats>,
+    outcome: Option<Delivered>,
+}
+
+impl Dispatch {
+    fn turn(&mut self, inputs: &Inputs, mut clock: Clock) -> Result<Delivered, Error> {
+        // A channel whose other side has ended must not wake the loop again.
+        let mut progress = inputs.progress.clone();
+        loop {
+            let now = clock.now();
+            self.sender.handle_timeout(now);
+            self.transmit(now);
+            self.obey()?;
+            if let Some(delivered) = self.outcome {
+                return Ok(delivered);
+            }
+            self.show();
+            let wait = clock.wait_until(self.sender.poll_timeout());
+            select! {
+                recv(inputs.events) -> event => {
+                    let now = clock.now();
+                    for event in event.into_iter().chain(inputs.events.try_iter()).take(BUNDLE) {
+                        self.handle_event(now, event)?;
+                    }
+                }
+                recv(inputs.packed) -> packed => {
+                    for packed in packed.into_iter().chain(inputs.packed.try_iter()).take(BUNDLE) {
+                        self.offer(packed);
+                    }
+                }
+                recv(progress) -> message => match message {
+                    Ok(Progress::Digested(stretch)) => self.digested(stretch),
+                    Ok(Progress::Finished { feet, bytes }) => {
+                        self.finished = Some((feet, bytes));
+                        self.finish();
+                    }
+                    Ok(Progress::Failed(error)) => return Err(Error::io("stdin", error)),
+                    Err(_) => progress = never(),
+                },
+                recv(inputs.interrupt) -> signal => {
+                    if let Ok(signal) = signal {
+                        return Err(Error::Signal(signal));
+                    }
+                }
+                default(wait) => {}
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Error> {
+        let input = match event {
+            Event::Up { handle, link, rtt, .. } => {
+                let worker = handle.id();
+                self.roster.up(handle, link);
+                Input::Up { worker, link, rtt }
+            }
+            Event::Frame(worker, frame) => Input::Frame { worker, frame },
+            Event::Written(worker) => Input::Written { worker },
+            Event::Down(worker, cause) => {
+                self.roster.down(worker, cause);
+                Input::Down { worker }
+            }
+            Event::Missed(link, miss) => return self.roster.missed(link, miss),
+        };
+        self.sender.handle(now, input);
+        Ok(())
+    }
+
+    fn offer(&mut self, packed: Packed) {
+        let Packed { header, payload, root } = packed;
+        if is_full(self.foot_bytes, header.offset, header.raw_bytes as usize) {
+            self.digested(Stretch { offset: header.offset, check: header.check, root });
+        }
+        self.payloads.insert(header.id, payload);
+        self.sender.offer(header);
+        self.offered += 1;
+        self.finish();
+    }
+
+    fn digested(&mut self, stretch: Stretch) {
+        if let Some(digest) = &mut self.digest {
+            digest.push(stretch);
+        }
+    }
+
+    /// Says the end, once the source has ended and all of it is packed.
+    fn finish(&mut self) {
+        let Some((feet, bytes)) = self.finished else { return };
+        if self.offered == feet {
+            let digest = self.digest.as_mut().map(Digest::finish);
+            self.sender.finish(End { feet, bytes, digest });
+        }
+    }
+
+    /// Hands out what the state machine wants to send.
+    fn transmit(&mut self, now: Instant) {
+        while let Some((worker, frame)) = self.sender.poll_transmit(now) {
+            let Some(handle) = self.roster.get(worker) else { continue };
+            match frame {
+                Frame::Foot(header) => {
+                    let payload = self.payloads.get(&header.id).expect("unacked feet are kept");
+                    handle.send_foot(header, Arc::clone(payload));
+                }
+                frame => handle.send(frame),
+            }
+        }
+    }
+
+    /// Does what the state machine wants done.
+    fn obey(&mut self) -> Result<(), Error> {
+        while let Some(event) = self.sender.poll_event() {
+            match event {
+                sender::Event::Acked { id } => {
+                    self.payloads.remove(&id);
+                }
+                sender::Event::Close { worker, .. } => {
+                    if let Some(handle) = self.roster.get(worker) {
+                        handle.close();
+                    }
+                }
+                sender::Event::Delivered(done) => {
+                    self.outcome = Some(Delivered { bytes: done.bytes, digest: None });
+                }
+                sender::Event::Failed(failure) => return Err(self.roster.error(failure)),
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self) {
+        let (backlog, counts) = (self.sender.backlog(), self.sender.counts());
+        self.stats.unacked_feet.set(backlog.unacked_feet);
+        self.stats.unsent_feet.set(backlog.unsent_feet);
+        self.stats.window_blocked.set(backlog.window_blocked);
+        self.stats.sink_blocked.set(backlog.sink_blocked);
+        self.stats.stream_bytes.set(backlog.written_bytes);
+        self.stats.resent_feet.set(counts.resent_feet);
+        self.stats.reinjected.set(counts.reinjected_feet);
+        self.stats.nacks.set(counts.nacked_feet);
+    }
+}
+
+/// The digest of the stream, from stretches that come in any order.
+struct Digest {
+    stream: StreamDigest,
+    foot_bytes: u64,
+    /// Where the next stretch begins.
+    next: u64,
+    early: BTreeMap<u64, Stretch>,
+    finished: Option<crate::foot::Hash>,
+}
+
+impl Digest {
+    fn new(foot_bytes: u32) -> Digest {
+        Digest {
+            stream: StreamDigest::new(),
+            foot_bytes: u64::from(foot_bytes),
+            next: 0,
+            early: BTreeMap::new(),
+            finished: None,
+        }
+    }
+
+    fn push(&mut self, stretch: Stretch) {
+        self.early.insert(stretch.offset, stretch);
+        while let Some(stretch) = self.early.remove(&self.next) {
+            self.stream.push(stretch);
+            self.next += self.foot_bytes;
+        }
+    }
+
+    fn finish(&mut self) -> crate::foot::Hash {
+        assert!(self.early.is_empty(), "all stretches before the end have come");
+        *self.finished.get_or_insert_with(|| std::mem::take(&mut self.stream).finish())
+    }
+}

@@ -1,0 +1,193 @@
+//! Cuts the source into feet.
+//!
+//! Feet never cross a multiple of the foot size; when a foot leaves before it is full is decided by
+//! [`Flush`]. Reading stops where there are no buffers: that is the back-pressure. Short feet are
+//! digested here, where the stream is in order. Does not know what happens to a foot.
+
+use super::pack::{Packers, Raw};
+use crate::cancel::{Cancel, wait};
+use crate::digest::{ShortFeet, Stretch, is_full};
+use crate::error::Error;
+use crate::pool::{Buffer, Pool};
+use crate::proto::flush::Flush;
+use crate::proto::hello::Settled;
+use crate::stats::Stats;
+use crossbeam_channel::Sender;
+use nix::poll::PollFlags;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// While a short foot waits for acks, this often is looked whether they have come.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What the reader says to the dispatcher.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// Short feet have filled a stretch of the stream, or ended it.
+    Digested(Stretch),
+    /// The source has ended.
+    Finished {
+        /// Feet in all.
+        feet: u64,
+        /// Bytes in all.
+        bytes: u64,
+    },
+    /// The source has failed.
+    Failed(io::Error),
+}
+
+/// The reading thread.
+pub(super) struct Reader {
+    source: File,
+    pool: Pool,
+    packers: Arc<Packers>,
+    cancel: Cancel,
+    stats: Arc<Stats>,
+    progress: Sender<Progress>,
+    foot_bytes: u32,
+    flush: Flush,
+    short_feet: Option<ShortFeet>,
+    offset: u64,
+    feet: u64,
+}
+
+/// How reading one foot ended.
+enum Fill {
+    /// So many bytes are a foot.
+    Foot(usize),
+    /// The same, and the source has ended; perhaps no bytes at all.
+    Last(usize),
+    Stopped,
+}
+
+impl Reader {
+    pub(super) fn new(
+        source: File,
+        settled: Settled,
+        pool: Pool,
+        packers: Arc<Packers>,
+        cancel: Cancel,
+        stats: &Arc<Stats>,
+        progress: Sender<Progress>,
+    ) -> Reader {
+        Reader {
+            source,
+            pool,
+            packers,
+            cancel,
+            stats: Arc::clone(stats),
+            progress,
+            foot_bytes: settled.foot_bytes,
+            flush: Flush::new(settled.foot_bytes, Instant::now()),
+            short_feet: settled.verify.then(|| ShortFeet::new(settled.foot_bytes)),
+            offset: 0,
+            feet: 0,
+        }
+    }
+
+    /// Starts the thread. It is never joined: a read may be stuck in the kernel.
+    pub(super) fn spawn(mut self) -> Result<(), Error> {
+        crate::pipe::widen(&self.source);
+        let run = move || {
+            let last = match self.run() {
+                Ok(true) => Progress::Finished { feet: self.feet, bytes: self.offset },
+                Ok(false) => return,
+                Err(error) => Progress::Failed(error),
+            };
+            // Nobody listens any more when another stage has failed first.
+            let _ = self.progress.send(last);
+        };
+        let thread = thread::Builder::new().name("read".into()).spawn(run);
+        thread.map(drop).map_err(|error| Error::io("the reading thread", error))
+    }
+
+    /// Reads to the end; says whether that was reached.
+    fn run(&mut self) -> io::Result<bool> {
+        loop {
+            let Some(mut buffer) = self.pool.take() else { return Ok(false) };
+            let (bytes, is_last) = match self.fill(&mut buffer)? {
+                Fill::Foot(bytes) => (bytes, false),
+                Fill::Last(bytes) => (bytes, true),
+                Fill::Stopped => return Ok(false),
+            };
+            self.flush.left();
+            if bytes > 0 {
+                self.digest(&buffer[..bytes]);
+                let raw = Raw { id: self.feet, offset: self.offset, buffer, bytes };
+                self.packers.pack(raw);
+                self.feet += 1;
+                self.offset += bytes as u64;
+            }
+            if is_last {
+                if let Some(stretch) = self.short_feet.take().and_then(ShortFeet::finish) {
+                    let _ = self.progress.send(Progress::Digested(stretch));
+                }
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads until the foot is full or must leave, or the source ends.
+    fn fill(&mut self, buffer: &mut Buffer) -> io::Result<Fill> {
+        let room = self.foot_bytes as usize - (self.offset % u64::from(self.foot_bytes)) as usize;
+        let mut filled = 0;
+        while filled < room {
+            let now = Instant::now();
+            let unacked = self.stats.unacked_feet.now() > 0;
+            let due = self.flush.due(now, unacked, (room - filled) as u64);
+            if due.is_some_and(|due| due <= now) {
+                return Ok(Fill::Foot(filled));
+            }
+            let look = unacked.then(|| now + LOOK);
+            let Some(readable) = self.wait(due.map(|due| look.map_or(due, |look| due.min(look))))?
+            else {
+                return Ok(Fill::Stopped);
+            };
+            if !readable {
+                continue;
+            }
+            match self.source.read(&mut buffer[filled..room]) {
+                Ok(0) => return Ok(Fill::Last(filled)),
+                Ok(bytes) => {
+                    filled += bytes;
+                    self.flush.arrived(Instant::now(), bytes);
+                    self.stats.source_bytes.add(bytes as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody else made the descriptor non-blocking; poll has waited already.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Fill::Foot(filled))
+    }
+
+    /// Waits for the source until `deadline`; says whether it can be read, `None` when cancelled.
+    fn wait(&self, deadline: Option<Instant>) -> io::Result<Option<bool>> {
+        self.stats.waiting_for_source.set(true);
+        let [readable, cancelled] = wait(
+            &mut [
+                (self.source.as_fd(), PollFlags::POLLIN),
+                (self.cancel.as_fd(), PollFlags::POLLIN),
+            ],
+            deadline,
+        )?;
+        self.stats.waiting_for_source.set(false);
+        Ok(cancelled.is_empty().then_some(!readable.is_empty()))
+    }
+
+    fn digest(&mut self, raw: &[u8]) {
+        let Some(short_feet) = &mut self.short_feet else { return };
+        if is_full(self.foot_bytes, self.offset, raw.len()) {
+            return; // its check is its part of the digest, and is made in parallel
+        }
+        if let Some(stretch) = short_feet.push(self.offset, raw) {
+            // Nobody listens any more when another stage has failed first.
+            let _ = self.progress.send(Progress::Digested(stretch));
+        }
+    }
+}
