@@ -190,7 +190,7 @@ struct Patience(Option<Duration>);
 
 fn tx(args: TxArgs) -> Result<Command, Error> {
     no_program(&args.program, "the COMMAND is named at the receiving end")?;
-    let rendezvous = rendezvous(args.places, !args.listen, args.connections.workers)?;
+    let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
     needs_plain(&common)?;
@@ -199,7 +199,7 @@ fn tx(args: TxArgs) -> Result<Command, Error> {
 
 fn rx(args: RxArgs) -> Result<Command, Error> {
     no_program(&args.program, "use `viamillipede rx … | program` until then")?;
-    let rendezvous = rendezvous(args.places, args.connect, args.connections.workers)?;
+    let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
     // The size of a foot is the sender's to ask for; all that is certain is that it can be the smallest.
     let common = common(args.common, rendezvous.least_feet(), MIN_FOOT_BYTES)?;
     needs_plain(&common)?;
@@ -215,7 +215,7 @@ fn both(args: LoopArgs) -> Result<Command, Error> {
     Ok(Command::Loop(config::Loop { common, packaging, workers }))
 }
 
-fn rendezvous(places: Vec<String>, dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
+fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
     if dials {
         let dests = places.iter().map(|place| Dest::parse(place)).collect::<Result<_, _>>()?;
         return Rendezvous::dial(dests, workers.unwrap_or(config::DEFAULT_WORKERS));

@@ -5,3 +5,5 @@ pub mod config;
 pub mod error;
 pub mod foot;
 pub mod proto;
+pub mod stats;
+pub mod watch;

@@ -30,7 +30,7 @@ fn unit_of(suffix: &str) -> Option<u64> {
 /// Writes a number of bytes as `--window` and `--foot-size` take it: exact, and as short as may be.
 pub fn format_bytes(bytes: u64) -> String {
     let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let fits = units.iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0);
+    let fits = units.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
     fits.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
 }
 
