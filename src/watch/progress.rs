@@ -77,7 +77,7 @@ impl Bar {
         let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
         let bar = ProgressBar::with_draw_target(first.expected_bytes, target);
         let template = if first.expected_bytes.is_some() {
-            "[{bar:20}] {wide_msg}"
+            "[{bar:10}] {wide_msg}"
         } else {
             "{spinner} {wide_msg}"
         };
@@ -89,9 +89,8 @@ impl Bar {
 
     /// Shows this picture.
     pub(super) fn show(&mut self, picture: Picture) {
-        self.0.update(|state| state.set_pos(picture.stream_bytes));
         self.0.set_message(picture.text);
-        self.0.tick();
+        self.0.update(|state| state.set_pos(picture.stream_bytes));
     }
 
     /// Takes the bar away while `write` writes.
@@ -140,14 +139,14 @@ pub(super) fn text(snapshot: &Snapshot, rate: f64) -> String {
         how_much(snapshot),
         format!("{} now, {} mean", figures::rate(rate), figures::rate(mean)),
     ];
-    if let Some(ratio) = figures::ratio(snapshot.stream_bytes, snapshot.wire_bytes) {
-        parts.push(format!("ratio {ratio:.2}"));
-    }
     let left = snapshot
         .expected_bytes
         .and_then(|expected| figures::time_left(snapshot.stream_bytes, expected, rate));
     parts.extend(left.map(|left| format!("ETA {}", figures::clock(left))));
     parts.push(format!("bottleneck: {}", snapshot.bottleneck));
+    // Last, for it is what a narrow terminal may cut off.
+    let ratio = figures::ratio(snapshot.stream_bytes, snapshot.wire_bytes);
+    parts.extend(ratio.map(|ratio| format!("ratio {ratio:.2}")));
     parts.join(", ")
 }
 
@@ -176,8 +175,8 @@ mod tests {
         let waiting = text(&stats.snapshot(), 0.0);
         assert_eq!(waiting, "waiting for the other end");
         let snapshot = Snapshot { elapsed: Some(Duration::from_secs(2)), ..stats.snapshot() };
-        let expected = "1.00 MB of 4.00 MB (25 %), 1.00 MB/s now, 500 kB/s mean, ratio 2.00, \
-                        ETA 0:03, bottleneck: network";
+        let expected = "1.00 MB of 4.00 MB (25 %), 1.00 MB/s now, 500 kB/s mean, ETA 0:03, \
+                        bottleneck: network, ratio 2.00";
         assert_eq!(text(&snapshot, 1e6), expected);
     }
 

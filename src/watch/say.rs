@@ -85,9 +85,12 @@ impl Say {
         }
     }
 
-    /// Shows this in the live bar. The next one replaces it, so it does not matter if it is dropped.
+    /// Shows this in the live bar, unless something waits to be written: the next one is soon here, and old
+    /// ones must not crowd lines out while a terminal is stopped.
     pub(super) fn picture(&self, picture: Picture) {
-        drop(self.queue.try_send(Show::Picture(picture)));
+        if self.queue.is_empty() {
+            drop(self.queue.try_send(Show::Picture(picture)));
+        }
     }
 
     /// Takes the live bar away.

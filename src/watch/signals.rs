@@ -18,24 +18,19 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long the last line may take when the run has not ended by itself.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
-#[cfg(any(
-    target_os = "macos",
-    target_os = "ios",
+/// Signals that ask how it stands: where terminals send SIGINFO (Ctrl-T), that too. It has this number on
+/// every system that has it.
+const ASKING: &[i32] = if cfg!(any(
+    target_vendor = "apple",
     target_os = "freebsd",
     target_os = "dragonfly",
     target_os = "netbsd",
     target_os = "openbsd"
-))]
-const ASKING: &[i32] = &[SIGUSR1, signal_hook::consts::SIGINFO];
-#[cfg(not(any(
-    target_os = "macos",
-    target_os = "ios",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-)))]
-const ASKING: &[i32] = &[SIGUSR1];
+)) {
+    &[SIGUSR1, 29]
+} else {
+    &[SIGUSR1]
+};
 
 /// Takes the signals over. `on_ask` is called for each that asks how it stands, `on_end` for the first that
 /// ends the process.
