@@ -4,11 +4,16 @@
 //! itself. Knows what the figures mean for the bottleneck. Does not know how they are shown
 //! ([`crate::watch`]), nor take part in any decision about the stream.
 
+mod bottleneck;
+mod worker;
+
+pub use bottleneck::{Bottleneck, Tally};
+pub use worker::{WorkerRow, WorkerState};
+
 use crate::foot::Hash;
 use crate::proto::{LinkId, WorkerId};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -231,72 +236,6 @@ impl Stats {
     }
 }
 
-/// One worker's connection.
-#[derive(Debug)]
-pub struct WorkerRow {
-    /// The way it takes.
-    pub link: LinkId,
-    /// The address at the other end.
-    pub peer: String,
-    /// When it connected.
-    pub since: Instant,
-    /// Feet sent or received on it.
-    pub feet: Figure,
-    /// Bytes sent or received on it, headers included.
-    pub bytes: Figure,
-    state: AtomicU8,
-}
-
-impl WorkerRow {
-    fn new(link: LinkId, peer: String) -> WorkerRow {
-        WorkerRow {
-            link,
-            peer,
-            since: Instant::now(),
-            feet: Figure::default(),
-            bytes: Figure::default(),
-            state: AtomicU8::new(WorkerState::Joining as u8),
-        }
-    }
-
-    /// What the worker does now.
-    pub fn set_state(&self, state: WorkerState) {
-        self.state.store(state as u8, Relaxed);
-    }
-
-    /// What the worker did last.
-    pub fn state(&self) -> WorkerState {
-        let number = self.state.load(Relaxed);
-        let known = [WorkerState::Joining, WorkerState::Idle, WorkerState::Busy];
-        known.into_iter().find(|&state| state as u8 == number).unwrap_or(WorkerState::Stalled)
-    }
-}
-
-/// What a worker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum WorkerState {
-    /// Connected, and not yet welcome.
-    Joining,
-    /// Has nothing to carry.
-    Idle,
-    /// Carries feet.
-    Busy,
-    /// Carries feet, and nothing has moved for a while.
-    Stalled,
-}
-
-impl fmt::Display for WorkerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            WorkerState::Joining => "joining",
-            WorkerState::Idle => "idle",
-            WorkerState::Busy => "busy",
-            WorkerState::Stalled => "stalled",
-        })
-    }
-}
-
 /// The figures of one end at one moment.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each figure is described where `Stats` has it")]
@@ -317,60 +256,11 @@ pub struct Snapshot {
     pub bottleneck: Bottleneck,
 }
 
-/// The part of the way that is slowest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Bottleneck {
-    /// What is read.
-    Source,
-    /// Packing.
-    Compression,
-    /// The connections.
-    Network,
-    /// The window is too small for the way.
-    Window,
-    /// Unpacking.
-    Decompression,
-    /// What is written.
-    Sink,
-    /// Nothing comes, and the receiver cannot know why.
-    NetworkOrSender,
-}
-
-impl fmt::Display for Bottleneck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Bottleneck::Source => "source",
-            Bottleneck::Compression => "compression",
-            Bottleneck::Network => "network",
-            Bottleneck::Window => "window",
-            Bottleneck::Decompression => "decompression",
-            Bottleneck::Sink => "sink",
-            Bottleneck::NetworkOrSender => "network or sender",
-        })
-    }
-}
-
 /// What a run that succeeded has to tell besides its figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The digest of the stream, with `--verify`.
     pub digest: Option<Hash>,
-}
-
-/// How often each bottleneck was seen.
-#[derive(Clone, Debug, Default)]
-pub struct Tally(BTreeMap<Bottleneck, u64>);
-
-impl Tally {
-    /// Counts what was seen once.
-    pub fn count(&mut self, seen: Bottleneck) {
-        *self.0.entry(seen).or_default() += 1;
-    }
-
-    /// What was seen most often, if anything was.
-    pub fn most_frequent(&self) -> Option<Bottleneck> {
-        self.0.iter().max_by_key(|(_, times)| **times).map(|(&seen, _)| seen)
-    }
 }
 
 #[cfg(test)]
@@ -401,16 +291,6 @@ mod tests {
         assert_eq!(stats.bottleneck(), Bottleneck::Decompression);
         stats.sink_blocked.set(true);
         assert_eq!(stats.bottleneck(), Bottleneck::Sink);
-    }
-
-    #[test]
-    fn a_tally_names_what_was_seen_most() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.most_frequent(), None);
-        for seen in [Bottleneck::Sink, Bottleneck::Source, Bottleneck::Sink] {
-            tally.count(seen);
-        }
-        assert_eq!(tally.most_frequent(), Some(Bottleneck::Sink));
     }
 
     #[test]
