@@ -1,7 +1,7 @@
 //! The command line: what may be typed, and the [`Command`] that it means.
 //!
-//! Knows clap, and how to tell its errors in one line. Does not know what a command does, nor the limits of
-//! the settings ([`crate::config`]).
+//! Knows clap, and how to tell its errors in one line. Does not know what a command does, nor the
+//! limits of the settings ([`crate::config`]).
 
 mod explain;
 
@@ -73,8 +73,9 @@ enum Sub {
 
 #[derive(Args)]
 struct TxArgs {
-    /// Where the receiver waits: HOST:PORT or [V6]:PORT, perhaps with ,workers=N; several are several ways
-    /// to the same receiver, the preferred first. With --listen: PORT, HOST:PORT or [V6%SCOPE]:PORT
+    /// Where the receiver waits: HOST:PORT or [V6]:PORT, perhaps with ,workers=N; several are
+    /// several ways to the same receiver, the preferred first. With --listen: PORT, HOST:PORT or
+    /// [V6%SCOPE]:PORT
     #[arg(required = true, value_name = "DEST")]
     places: Vec<String>,
     /// Wait for the receiver instead of dialling it
@@ -92,8 +93,8 @@ struct TxArgs {
 
 #[derive(Args)]
 struct RxArgs {
-    /// Where to wait for the transmitter: PORT, HOST:PORT or [V6%SCOPE]:PORT; port 0 picks a free one. With
-    /// --connect: HOST:PORT or [V6]:PORT, perhaps with ,workers=N
+    /// Where to wait for the transmitter: PORT, HOST:PORT or [V6%SCOPE]:PORT; port 0 picks a free
+    /// one. With --connect: HOST:PORT or [V6]:PORT, perhaps with ,workers=N
     #[arg(required = true, value_name = "LISTEN")]
     places: Vec<String>,
     /// Dial the transmitter instead of waiting for it
@@ -124,7 +125,8 @@ const CONNECTIONS: &str = "Connections";
 #[derive(Args)]
 #[command(next_help_heading = CONNECTIONS)]
 struct ConnectionArgs {
-    /// TCP connections over all DESTs together, at least one each; only where this end dials [default: 4]
+    /// TCP connections over all DESTs together, at least one each; only where this end dials
+    /// [default: 4]
     #[arg(long, value_name = "N", value_parser = parse_workers)]
     workers: Option<u16>,
 }
@@ -153,7 +155,8 @@ struct CommonArgs {
     /// Neither encryption nor authentication; must be said at both ends
     #[arg(long)]
     plain: bool,
-    /// Hash the whole stream at both ends, compare, and print the digest; each foot is always checked
+    /// Hash the whole stream at both ends, compare, and print the digest; each foot is always
+    /// checked
     #[arg(long)]
     verify: bool,
     /// Must be the same at both ends, so that a stream cannot land in the wrong receiver
@@ -200,7 +203,8 @@ fn tx(args: TxArgs) -> Result<Command, Error> {
 fn rx(args: RxArgs) -> Result<Command, Error> {
     no_program(&args.program, "use `viamillipede rx … | program` until then")?;
     let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
-    // The size of a foot is the sender's to ask for; all that is certain is that it can be the smallest.
+    // The size of a foot is the sender's to ask for; all that is certain is that it can be the
+    // smallest.
     let common = common(args.common, rendezvous.least_feet(), MIN_FOOT_BYTES)?;
     needs_plain(&common)?;
     Ok(Command::Rx(config::Rx { common, rendezvous }))
@@ -307,8 +311,8 @@ fn parse_patience(text: &str) -> Result<Patience, String> {
     Ok(Patience(Some(patience).filter(|patience| !patience.is_zero())))
 }
 
-/// Makes `--zstd LEVEL` one argument where the next argument is an integer, since clap would take any
-/// next argument (`tx --zstd host:1`), or none.
+/// Makes `--zstd LEVEL` one argument where the next argument is an integer, since clap would take
+/// any next argument (`tx --zstd host:1`), or none.
 fn join_levels(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut joined = Vec::new();
     let mut rest = arguments.into_iter().peekable();

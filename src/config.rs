@@ -1,7 +1,7 @@
 //! What a run was asked to do, as plain settings that have been checked against each other.
 //!
-//! Knows the limits, the defaults, and what the window must hold. Does not know clap or how the settings
-//! were written ([`crate::cli`]), nor what is later settled with the other end.
+//! Knows the limits, the defaults, and what the window must hold. Does not know clap or how the
+//! settings were written ([`crate::cli`]), nor what is later settled with the other end.
 
 pub mod bytes;
 pub mod place;
@@ -173,8 +173,8 @@ impl Rendezvous {
     }
 }
 
-/// How many connections each DEST gets: its own count, or else an equal part of `workers`, the first
-/// DESTs taking the remainder, and at least one.
+/// How many connections each DEST gets: its own count, or else an equal part of `workers`, the
+/// first DESTs taking the remainder, and at least one.
 pub fn shares(dests: &[Dest], workers: u16) -> Vec<u16> {
     let sharing = dests.iter().filter(|dest| dest.workers.is_none()).count().max(1);
     let each = usize::from(workers) / sharing;
@@ -188,8 +188,8 @@ pub fn shares(dests: &[Dest], workers: u16) -> Vec<u16> {
     dests.iter().map(|dest| dest.workers.unwrap_or_else(&mut share)).collect()
 }
 
-/// Fewest feet that the window must hold for this many connections: two on the way on each, and a few
-/// being read, packed, or waited for.
+/// Fewest feet that the window must hold for this many connections: two on the way on each, and a
+/// few being read, packed, or waited for.
 pub fn least_feet(workers: u64) -> u64 {
     2 * workers + 4
 }

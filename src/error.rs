@@ -1,7 +1,7 @@
 //! What can go wrong, as the caller sees it: one line, perhaps one hint, and an exit code.
 //!
-//! Knows the table of exit codes and which of several errors is told. Does not know who prints, nor how
-//! an error came about: whoever makes one names the thing it happened to.
+//! Knows the table of exit codes and which of several errors is told. Does not know who prints, nor
+//! how an error came about: whoever makes one names the thing it happened to.
 
 use nix::sys::signal::Signal;
 use std::io;
@@ -122,8 +122,8 @@ impl Error {
 
     /// How much this error explains: of several, the one of greatest gravity is told.
     ///
-    /// One failure makes others (a full disk ends the connections), so causes outrank consequences, and
-    /// what we know ourselves outranks the same thing heard from the other end.
+    /// One failure makes others (a full disk ends the connections), so causes outrank consequences,
+    /// and what we know ourselves outranks the same thing heard from the other end.
     pub fn gravity(&self) -> u8 {
         let rank = match self.exit_code() {
             4 => 1,

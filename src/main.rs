@@ -65,7 +65,8 @@ fn show(text: &str) -> Result<(), Error> {
     io::stdout().write_all(text.as_bytes()).map_err(|error| Error::io("stdout", error))
 }
 
-/// A panic on any thread is a defect: it ends the process at once, and is told in the shape of an error.
+/// A panic on any thread is a defect: it ends the process at once, and is told in the shape of an
+/// error.
 fn abort_on_defect(say: Say) {
     panic::set_hook(Box::new(move |defect| {
         say.always(&format!("viamillipede: defect: {}", one_line(&defect.to_string())));

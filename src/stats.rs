@@ -1,8 +1,9 @@
-//! What a run has done so far and what it waits for, written by the stages and read by whoever watches.
+//! What a run has done so far and what it waits for, written by the stages and read by whoever
+//! watches.
 //!
-//! All relaxed atomics: watching never holds the stream up, and a snapshot may be a moment out of step with
-//! itself. Knows what the figures mean for the bottleneck. Does not know how they are shown
-//! ([`crate::watch`]), nor take part in any decision about the stream.
+//! All relaxed atomics: watching never holds the stream up, and a snapshot may be a moment out of
+//! step with itself. Knows what the figures mean for the bottleneck. Does not know how they are
+//! shown ([`crate::watch`]), nor take part in any decision about the stream.
 
 mod bottleneck;
 mod worker;

@@ -1,8 +1,8 @@
 //! What people see of a run, all of it on stderr.
 //!
-//! One thread looks at the [`Stats`] ten times a second, counts bottlenecks and shows progress; one waits for
-//! signals; one writes ([`say`]). Knows no socket and no stage: a run is watched by its figures alone, and
-//! goes on the same when nobody reads what is said.
+//! One thread looks at the [`Stats`] ten times a second, counts bottlenecks and shows progress; one
+//! waits for signals; one writes ([`say`]). Knows no socket and no stage: a run is watched by its
+//! figures alone, and goes on the same when nobody reads what is said.
 
 mod figures;
 mod progress;
@@ -42,10 +42,12 @@ enum Control {
 }
 
 impl Watch {
-    /// Watches from now on. `on_signal` is called once, on a thread of its own, with the number of the first
-    /// signal that asks the process to end; it should make the run end, and must not block.
+    /// Watches from now on. `on_signal` is called once, on a thread of its own, with the number of
+    /// the first signal that asks the process to end; it should make the run end, and must not
+    /// block.
     ///
-    /// Start it before anything that may take time, for until then signals have their default effect.
+    /// Start it before anything that may take time, for until then signals have their default
+    /// effect.
     pub fn start(
         stats: Arc<Stats>,
         say: &Say,

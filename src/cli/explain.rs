@@ -6,7 +6,8 @@ use crate::error::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
 
-/// The text to show if help or the version was asked for; otherwise what is wrong with the arguments.
+/// The text to show if help or the version was asked for; otherwise what is wrong with the
+/// arguments.
 pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
     let told = |kind| told(error, kind);
     let argument = || told(ContextKind::InvalidArg).unwrap_or_else(|| "arguments".into());

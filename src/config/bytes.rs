@@ -2,8 +2,8 @@
 //!
 //! Knows the suffixes of coreutils. Does not know what the number is for, nor its limits.
 
-/// Reads `BYTES`: a number and a suffix. `K M G T P E` and `KiB MiB …` are powers of 1024, `KB MB …`
-/// powers of 1000, in either case; nothing or `B` is bytes.
+/// Reads `BYTES`: a number and a suffix. `K M G T P E` and `KiB MiB …` are powers of 1024, `KB MB
+/// …` powers of 1000, in either case; nothing or `B` is bytes.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);

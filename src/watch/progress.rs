@@ -112,7 +112,8 @@ impl Meter {
     /// So many bytes are through now.
     pub(super) fn sample(&mut self, now: Instant, bytes: u64) {
         self.0.push_back((now, bytes));
-        // The oldest one is that just outside the span, so that there are two as long as there can be.
+        // The oldest one is that just outside the span, so that there are two as long as there can
+        // be.
         while self.0.get(1).is_some_and(|(then, _)| now.duration_since(*then) >= RATE_SPAN) {
             self.0.pop_front();
         }

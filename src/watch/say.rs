@@ -1,8 +1,8 @@
 //! All writing to stderr: by one thread, out of a bounded queue.
 //!
-//! So a stderr that blocks (a full pipe, a stopped terminal) or is gone holds nobody up: what does not fit
-//! into the queue is dropped and counted. Lines and the live bar go through the same thread and keep out of
-//! each other's way. Does not know what is said, nor why.
+//! So a stderr that blocks (a full pipe, a stopped terminal) or is gone holds nobody up: what does
+//! not fit into the queue is dropped and counted. Lines and the live bar go through the same thread
+//! and keep out of each other's way. Does not know what is said, nor why.
 
 use super::progress::{Bar, Picture};
 use crate::config::Verbosity;
@@ -85,8 +85,8 @@ impl Say {
         }
     }
 
-    /// Shows this in the live bar, unless something waits to be written: the next one is soon here, and old
-    /// ones must not crowd lines out while a terminal is stopped.
+    /// Shows this in the live bar, unless something waits to be written: the next one is soon here,
+    /// and old ones must not crowd lines out while a terminal is stopped.
     pub(super) fn picture(&self, picture: Picture) {
         if self.queue.is_empty() {
             drop(self.queue.try_send(Show::Picture(picture)));

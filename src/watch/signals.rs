@@ -1,7 +1,8 @@
 //! Signals: those that end the process, and those that ask how it stands.
 //!
-//! They arrive on a thread of their own, so they work while stdin, stdout or stderr block. Does not know how a
-//! run is ended, only that it should be; when that takes too long, the process ends here.
+//! They arrive on a thread of their own, so they work while stdin, stdout or stderr block. Does not
+//! know how a run is ended, only that it should be; when that takes too long, the process ends
+//! here.
 
 use super::say::Say;
 use crate::error::Error;
@@ -18,8 +19,8 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long the last line may take when the run has not ended by itself.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
-/// Signals that ask how it stands: where terminals send SIGINFO (Ctrl-T), that too. It has this number on
-/// every system that has it.
+/// Signals that ask how it stands: where terminals send SIGINFO (Ctrl-T), that too. It has this
+/// number on every system that has it.
 const ASKING: &[i32] = if cfg!(any(
     target_vendor = "apple",
     target_os = "freebsd",
@@ -32,8 +33,8 @@ const ASKING: &[i32] = if cfg!(any(
     &[SIGUSR1]
 };
 
-/// Takes the signals over. `on_ask` is called for each that asks how it stands, `on_end` for the first that
-/// ends the process.
+/// Takes the signals over. `on_ask` is called for each that asks how it stands, `on_end` for the
+/// first that ends the process.
 pub(super) fn listen(
     say: Say,
     on_ask: impl Fn() + Send + 'static,
