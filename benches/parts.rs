@@ -75,7 +75,7 @@ fn digest(criterion: &mut Criterion) {
     let rest = FootCheck { root: None, ..first };
     group.bench_function("full_feet", |bencher| {
         bencher.iter(|| {
-            let mut digest = StreamDigest::new(DEFAULT_FOOT_BYTES);
+            let mut digest = StreamDigest::new();
             digest.push(Piece::Full(first));
             (1..FEET).for_each(|_| digest.push(Piece::Full(black_box(rest))));
             digest.finish()
@@ -83,7 +83,7 @@ fn digest(criterion: &mut Criterion) {
     });
     group.bench_function("short_feet_of_4_KiB", |bencher| {
         bencher.iter(|| {
-            let mut digest = StreamDigest::new(DEFAULT_FOOT_BYTES);
+            let mut digest = StreamDigest::new();
             (0..FEET).for_each(|_| digest.push(Piece::Short(black_box(&raw[..4096]))));
             digest.finish()
         });

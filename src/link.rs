@@ -7,19 +7,23 @@
 
 mod accept;
 mod dial;
+mod meet;
+mod roster;
 mod worker;
 
+pub use meet::meet;
+pub use roster::Roster;
 pub use worker::{Admit, Handle, Inlet, NoFeet};
 
 use crate::cancel::Cancel;
-use crate::config::{Common, Listen, Rendezvous};
+use crate::config::Rendezvous;
 use crate::error::Error;
-use crate::pool::Buffer;
 use crate::proto::frame::Frame;
-use crate::proto::hello::{Gate, Refusal, Role, Settled, Wish};
+use crate::proto::hello::{Gate, Listener, Refusal, Role, Settled, VERSIONS, Wish};
 use crate::proto::{LinkId, WorkerId};
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -96,9 +100,17 @@ pub fn start(
         next_worker: Arc::new(AtomicU32::new(0)),
     };
     match rendezvous {
-        Rendezvous::Dial { dests, workers } => dial::start(dests, *workers, setup.wish, setup.name, crew)?,
+        Rendezvous::Dial { dests, workers } => {
+            dial::start(dests, *workers, setup.wish, setup.name, crew)?
+        }
         Rendezvous::Listen(listens) => {
-            let gate = Gate::new(setup.wish, setup.name, setup.role, random()?);
+            let gate = Gate::new(Listener {
+                wish: setup.wish,
+                name: setup.name,
+                versions: VERSIONS,
+                incarnation: random()?,
+                role: setup.role,
+            });
             accept::start(listens, gate, crew, announce)?;
         }
     }
@@ -125,6 +137,7 @@ impl Crew {
 /// Random bytes, or the reason why this machine has none.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::io("random numbers", error.into()))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::io("random numbers", io::Error::other(error)))?;
     Ok(bytes)
 }

@@ -1,3 +1,102 @@
 //! parse → run → one error line → exit code.
 
-fn main() {}
+use crossbeam_channel::{Receiver, bounded};
+use std::io::{self, Write};
+use std::panic;
+use std::process;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use viamillipede::cli::{self, Request};
+use viamillipede::config::Command;
+use viamillipede::error::{Error, one_line};
+use viamillipede::stats::{Role, Stats};
+use viamillipede::tx::Delivered;
+use viamillipede::watch::Watch;
+use viamillipede::watch::say::Say;
+use viamillipede::{both, rx, stdio, tx};
+
+/// How long the last words may take on a stderr that blocks.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+fn main() {
+    let say = Say::start();
+    abort_on_defect(say.clone());
+    let outcome = cli::parse(std::env::args_os()).and_then(|request| match request {
+        Request::Show(text) => show(&text),
+        Request::Run(command) => run(&command, &say),
+    });
+    let code = match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            say.always(&error.report());
+            error.exit_code()
+        }
+    };
+    say.flush(LAST_WORDS);
+    // Threads may be stuck in the kernel, so none is waited for.
+    process::exit(code.into());
+}
+
+/// Carries the stream, watched.
+fn run(command: &Command, say: &Say) -> Result<(), Error> {
+    let (role, common) = match command {
+        Command::Tx(tx) => (Role::Sender, &tx.common),
+        Command::Rx(rx) => (Role::Receiver, &rx.common),
+        Command::Loop(both) => (Role::Sender, &both.common),
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let stats = Arc::new(Stats::new(role, threads));
+    let say = say.at(common.verbosity);
+    let (interrupt, interrupted) = bounded(2);
+    let on_signal = move |signal| {
+        // Once for each end that may be in this process.
+        let _ = interrupt.try_send(signal);
+        let _ = interrupt.try_send(signal);
+    };
+    let watch = Watch::start(Arc::clone(&stats), &say, common, on_signal)?;
+    let outcome = carry(command, &stats, &say, interrupted);
+    let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
+    watch.finish(digest.as_ref());
+    outcome.map(drop)
+}
+
+fn carry(
+    command: &Command,
+    stats: &Arc<Stats>,
+    say: &Say,
+    interrupt: Receiver<i32>,
+) -> Result<Delivered, Error> {
+    let stats = Arc::clone(stats);
+    let announce = &mut |address| say.always(&format!("viamillipede: listening on {address}"));
+    match command {
+        Command::Tx(settings) => {
+            let source = stdio::stdin()?;
+            tx::run(settings, tx::Ports { source, stats, interrupt, announce })
+        }
+        Command::Rx(settings) => {
+            let sink = Box::new(stdio::Stdout::open()?);
+            rx::run(settings, rx::Ports { sink, stats, interrupt, announce })
+        }
+        Command::Loop(settings) => {
+            let (source, sink) = (stdio::stdin()?, Box::new(stdio::Stdout::open()?));
+            both::run(settings, both::Ports { source, sink, stats, interrupt })
+        }
+    }
+}
+
+/// Writes help or the version to stdout, the only thing that is not the stream.
+fn show(text: &str) -> Result<(), Error> {
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Error::io("stdout", error))
+}
+
+/// A panic on any thread is a defect: it ends the process at once, and is told in the shape of an
+/// error.
+fn abort_on_defect(say: Say) {
+    panic::set_hook(Box::new(move |defect| {
+        say.always(&format!("viamillipede: defect: {}", one_line(&defect.to_string())));
+        say.always("hint: this should not happen, whatever the input; please report it");
+        say.flush(LAST_WORDS);
+        process::abort();
+    }));
+}

@@ -20,7 +20,12 @@ const BACKLOG: i32 = 256;
 
 /// The addresses of `host`, looked up on a thread of its own: a resolver cannot be interrupted, and
 /// nobody shall wait for it beyond `deadline`.
-pub fn resolve(host: &str, port: u16, cancel: &Cancel, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+pub fn resolve(
+    host: &str,
+    port: u16,
+    cancel: &Cancel,
+    deadline: Instant,
+) -> io::Result<Vec<SocketAddr>> {
     let (done, waiting) = std::os::unix::net::UnixStream::pair()?;
     let name = host.to_owned();
     let resolver = thread::Builder::new().name("resolve".into()).spawn(move || {
@@ -33,7 +38,10 @@ pub fn resolve(host: &str, port: u16, cancel: &Cancel, deadline: Instant) -> io:
         Some(deadline),
     )?;
     if finished.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::TimedOut, "the name could not be resolved in time"));
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the name could not be resolved in time",
+        ));
     }
     let found = resolver.join().unwrap_or_else(|_| Err(io::Error::other("the resolver failed")))?;
     if found.is_empty() {

@@ -59,11 +59,6 @@ impl Pool {
         self.shared.returned.notify_all();
     }
 
-    /// How many buffers there are at most.
-    pub fn count(&self) -> usize {
-        self.shared.count
-    }
-
     fn buffer(&self, state: &mut State) -> Option<Buffer> {
         let bytes = state.free.pop().or_else(|| {
             (state.made < self.shared.count).then(|| {
@@ -131,6 +126,11 @@ impl Filled {
     pub fn new(buffer: Buffer, bytes: usize) -> Filled {
         assert!(bytes <= buffer.len(), "no buffer is filled beyond its end");
         Filled { buffer, bytes }
+    }
+
+    /// The whole buffer.
+    pub fn into_buffer(self) -> Buffer {
+        self.buffer
     }
 }
 

@@ -27,6 +27,11 @@ impl<T: Send + 'static> Team<T> {
         Ok(Team { pool, kept: (0..count).map(|_| Mutex::new(keep())).collect() })
     }
 
+    /// How many threads there are.
+    pub fn count(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Runs `job` on one of the threads, some time; returns at once. Earlier jobs are begun first.
     pub fn spawn(&self, job: impl FnOnce(&mut T) + Send + 'static) {
         let kept = Arc::clone(&self.kept);

@@ -16,9 +16,9 @@ use crate::error::Error;
 use crate::foot::Hash;
 use crate::link::{self, NoFeet, Setup};
 use crate::pool::Pool;
-use crate::team;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
 use crate::stats::Stats;
+use crate::team;
 use crossbeam_channel::{Receiver, bounded};
 use std::fs::File;
 use std::net::SocketAddr;
@@ -72,7 +72,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     let pool = Pool::new(budget.feet, budget.buffer_bytes);
     // One message for each foot that has a buffer: whoever packs never waits here.
     let (packed_out, packed) = bounded(budget.feet);
-    let (read_out, read) = bounded(1);
+    let (progress_out, progress) = bounded(1);
     let packers = pack::Packers::new(
         config.packaging.packing,
         settled.foot_bytes,
@@ -80,11 +80,19 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         Arc::clone(&stats),
         packed_out,
     )?;
-    let reader = read::Reader::new(source, settled, pool.clone(), packers, cancel.clone(), &stats);
-    reader.spawn(read_out)?;
+    let reader = read::Reader::new(
+        source,
+        settled,
+        pool.clone(),
+        packers,
+        cancel.clone(),
+        &stats,
+        progress_out,
+    );
+    reader.spawn()?;
     let roster = link::Roster::new(names, patience, Arc::clone(&stats));
-    let inputs = dispatch::Inputs { events, packed, read, interrupt };
-    let outcome = dispatch::run(settled, patience, first, roster, &inputs, &stats);
+    let inputs = dispatch::Inputs { events, packed, progress, interrupt };
+    let outcome = dispatch::run(settled, patience, first, roster, inputs, &stats);
     cancel.cancel();
     pool.close();
     outcome

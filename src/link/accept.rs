@@ -41,8 +41,14 @@ pub(super) fn start(
     for listener in &listeners {
         announce(listener.local_addr().map_err(|error| Error::io("a listening socket", error))?);
     }
-    let door =
-        Door { listeners, gate, crew, callers: VecDeque::new(), handles: BTreeMap::new(), rest: None };
+    let door = Door {
+        listeners,
+        gate,
+        crew,
+        callers: VecDeque::new(),
+        handles: BTreeMap::new(),
+        rest: None,
+    };
     thread::Builder::new()
         .name("accept".into())
         .spawn(move || door.run())
@@ -196,9 +202,8 @@ impl Caller {
     fn hear(&mut self) -> Result<Option<Hello>, Option<Answer>> {
         let mut chunk = [0; MAX_HELLO_BYTES];
         loop {
-            let decoded = Hello::decode(&self.heard).map_err(|error: HelloError| {
-                error.refusal().map(Answer::Refuse)
-            })?;
+            let decoded = Hello::decode(&self.heard)
+                .map_err(|error: HelloError| error.refusal().map(Answer::Refuse))?;
             if let Some((hello, length)) = decoded {
                 self.heard.drain(..length);
                 return Ok(Some(hello));

@@ -283,7 +283,9 @@ impl Worker {
                     (bytes, bytes - of_payload)
                 })
             }
-            _ => self.stream.read(&mut self.read_ahead[ahead..]).map(|bytes| (bytes, ahead + bytes)),
+            _ => {
+                self.stream.read(&mut self.read_ahead[ahead..]).map(|bytes| (bytes, ahead + bytes))
+            }
         };
         match result {
             Ok((bytes, kept)) => {

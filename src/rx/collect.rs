@@ -53,16 +53,13 @@ pub(super) fn run(
         admission,
         writer: inputs.writer,
         stats: Arc::clone(stats),
-        written_bytes: 0,
         digest: None,
         finished: false,
     };
-    let channels = Channels {
-        events: inputs.events,
-        unpacked: inputs.unpacked,
-        interrupt: inputs.interrupt,
-    };
-    let mut outcome = collect.handle_event(now, first).and_then(|()| collect.turn(&channels, clock));
+    let channels =
+        Channels { events: inputs.events, unpacked: inputs.unpacked, interrupt: inputs.interrupt };
+    let mut outcome =
+        collect.handle_event(now, first).and_then(|()| collect.turn(&channels, clock));
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -94,7 +91,6 @@ struct Collect {
     admission: Arc<Admission>,
     writer: Writer,
     stats: Arc<Stats>,
-    written_bytes: u64,
     digest: Option<Hash>,
     finished: bool,
 }
@@ -215,7 +211,8 @@ impl Collect {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 receiver::Event::Write(header) => {
-                    let (raw, check) = self.feet.remove(&header.id).expect("verified feet are kept");
+                    let (raw, check) =
+                        self.feet.remove(&header.id).expect("verified feet are kept");
                     self.order(Order::Write(header, raw, check));
                 }
                 receiver::Event::Duplicate { id } => {

@@ -66,7 +66,8 @@ impl Intake {
         let keep = || Thread { unpacker: Unpacker::new(), spare: Box::default() };
         // With fewer feet than threads need, `settle` counts the spares; with the smallest window,
         // six feet, that leaves two threads.
-        let threads = team::threads((window_bytes / u64::from(crate::foot::MIN_FOOT_BYTES)) as usize);
+        let threads =
+            team::threads((window_bytes / u64::from(crate::foot::MIN_FOOT_BYTES)) as usize);
         let team = Arc::new(Team::new("unpack", threads, keep)?);
         Ok(Arc::new(Intake { window_bytes, stats, shared: OnceLock::new(), out, unpacked, team }))
     }
@@ -102,7 +103,13 @@ impl Intake {
     }
 
     /// Checks a foot on one of the threads; returns at once.
-    fn unpack(self: &Arc<Intake>, shared: &Shared, worker: WorkerId, header: FootHeader, payload: Filled) {
+    fn unpack(
+        self: &Arc<Intake>,
+        shared: &Shared,
+        worker: WorkerId,
+        header: FootHeader,
+        payload: Filled,
+    ) {
         self.stats.unpacking_feet.increment();
         let intake = Arc::clone(self);
         let admission = Arc::clone(&shared.admission);
@@ -183,7 +190,12 @@ impl Inlet for Gullet {
 
 impl Thread {
     /// The raw bytes of a foot, if they are what its header says.
-    fn unpack(&mut self, foot_bytes: u32, header: &FootHeader, payload: Filled) -> Option<(Filled, FootCheck)> {
+    fn unpack(
+        &mut self,
+        foot_bytes: u32,
+        header: &FootHeader,
+        payload: Filled,
+    ) -> Option<(Filled, FootCheck)> {
         let raw_bytes = header.raw_bytes as usize;
         let raw = if header.codec == Codec::Raw {
             payload

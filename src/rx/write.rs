@@ -2,7 +2,7 @@
 //!
 //! A thread of its own, since a sink may block for hours. Does not know where feet came from.
 
-use crate::digest::{FootCheck, ShortFeet, Stretch, StreamDigest, is_full};
+use crate::digest::{FootCheck, ShortFeet, StreamDigest, Stretch, is_full};
 use crate::error::Error;
 use crate::foot::{FootHeader, Hash};
 use crate::pool::Filled;

@@ -7,7 +7,7 @@ use super::Delivered;
 use super::pack::Packed;
 use super::read::Progress;
 use crate::clock::Clock;
-use crate::digest::{Stretch, StreamDigest, is_full};
+use crate::digest::{StreamDigest, Stretch, is_full};
 use crate::error::Error;
 use crate::link::{Event, Roster};
 use crate::pool::Filled;
@@ -56,7 +56,8 @@ pub(super) fn run(
         outcome: None,
     };
     let events = inputs.events.clone();
-    let mut outcome = dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
+    let mut outcome =
+        dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -202,6 +203,7 @@ impl Dispatch {
                     }
                 }
                 sender::Event::Delivered(done) => {
+                    self.stats.stream_bytes.set(done.bytes);
                     self.outcome = Some(Delivered { bytes: done.bytes, digest: None });
                 }
                 sender::Event::Failed(failure) => return Err(self.roster.error(failure)),

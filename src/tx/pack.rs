@@ -8,8 +8,8 @@ use crate::digest::foot_check;
 use crate::error::Error;
 use crate::foot::{Codec, FootHeader, Hash};
 use crate::pool::{Buffer, Filled};
-use crate::team::Team;
 use crate::stats::Stats;
+use crate::team::Team;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 

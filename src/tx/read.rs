@@ -143,7 +143,8 @@ impl Reader {
                 return Ok(Fill::Foot(filled));
             }
             let look = unacked.then(|| now + LOOK);
-            let Some(readable) = self.wait(due.map(|due| look.map_or(due, |look| due.min(look))))?
+            let Some(readable) =
+                self.wait(due.map(|due| look.map_or(due, |look| due.min(look))))?
             else {
                 return Ok(Fill::Stopped);
             };

@@ -107,8 +107,7 @@ enum Ending {
 
 impl Outbox {
     pub(super) fn new() -> io::Result<Outbox> {
-        let state =
-            State { frames: VecDeque::new(), feet: VecDeque::new(), ending: Ending::No };
+        let state = State { frames: VecDeque::new(), feet: VecDeque::new(), ending: Ending::No };
         Ok(Outbox { state: Mutex::new(state), waker: Waker::new()? })
     }
 

@@ -1,0 +1,84 @@
+//! Both ends in this process, over 127.0.0.1: the same code path as two processes.
+//!
+//! The session's name is random, so that no other process of this machine can come in by mistake.
+
+use crate::config::{Dest, Listen, Loop, Rendezvous, Rx, Tx};
+use crate::error::Error;
+use crate::rx::Sink;
+use crate::stats::{Role, Stats};
+use crate::tx::Delivered;
+use crate::{link, rx, tx};
+use crossbeam_channel::{Receiver, bounded};
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Where both ends meet.
+const HERE: &str = "127.0.0.1";
+/// How long the receiver may take to fail after the sender.
+const AFTERTHOUGHT: Duration = Duration::from_secs(1);
+
+/// What a loop needs beside its settings.
+pub struct Ports {
+    /// Where the stream comes from.
+    pub source: File,
+    /// Where the stream goes.
+    pub sink: Box<dyn Sink>,
+    /// What the sending end counts.
+    pub stats: Arc<Stats>,
+    /// Signals that end the run; each is sent once for each end.
+    pub interrupt: Receiver<i32>,
+}
+
+/// Carries the source to the sink.
+pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
+    let Ports { source, sink, stats, interrupt } = ports;
+    let secret = link::random::<16>()?.map(|byte| format!("{byte:02x}")).concat();
+    let common = crate::config::Common { name: secret, plain: true, ..config.common.clone() };
+    let listen = Rendezvous::Listen(vec![Listen { host: Some(HERE.into()), port: 0 }]);
+    let receiving = Rx { common: common.clone(), rendezvous: listen };
+    let (address, listening) = bounded(1);
+    let interrupt_receiver = interrupt.clone();
+    let receiver_stats = Arc::new(Stats::new(Role::Receiver, 1));
+    let (result, results) = bounded(1);
+    let receiver = move || {
+        let announce = &mut |at| {
+            // Nobody waits for it only when this run is over.
+            let _ = address.send(at);
+        };
+        let (stats, interrupt) = (receiver_stats, interrupt_receiver);
+        let ports = rx::Ports { sink, stats, interrupt, announce };
+        let _ = result.send(rx::run(&receiving, ports));
+    };
+    thread::Builder::new()
+        .name("receiver".into())
+        .spawn(receiver)
+        .map_err(|error| Error::io("the receiving thread", error))?;
+    let Ok(at) = listening.recv() else {
+        // It could not listen, and says why.
+        return results.recv().unwrap_or_else(|_| Err(gone()));
+    };
+
+    let dest = Dest { host: HERE.into(), port: at.port(), workers: None };
+    let sending = Tx {
+        common,
+        packaging: config.packaging,
+        rendezvous: Rendezvous::Dial { dests: vec![dest], workers: config.workers },
+    };
+    let announce = &mut |_| {};
+    let sent = tx::run(&sending, tx::Ports { source, stats, interrupt, announce });
+    match sent {
+        Ok(delivered) => results.recv().unwrap_or_else(|_| Err(gone())).map(|_| delivered),
+        // The receiver may know better why, but may also wait for a sender that never came.
+        Err(error) => match results.recv_timeout(AFTERTHOUGHT) {
+            Ok(Err(other)) => Err(error.or_graver(other)),
+            Ok(Ok(_)) | Err(_) => Err(error),
+        },
+    }
+}
+
+fn gone() -> Error {
+    Error::io("the receiving thread", io::ErrorKind::BrokenPipe.into())
+}

@@ -1,0 +1,358 @@
+//! The command line: what may be typed, and the [`Command`] that it means.
+//!
+//! Knows clap, and how to tell its errors in one line. Does not know what a command does, nor the
+//! limits of the settings ([`crate::config`]).
+
+mod explain;
+
+use crate::config::bytes::{format_bytes, parse_bytes};
+use crate::config::place::parse_workers;
+use crate::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
+use crate::config::{ProgressMode, Verbosity};
+use crate::error::Error;
+use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub enum Request {
+    /// A run.
+    Run(Command),
+    /// This text on stdout: help, or the version.
+    Show(String),
+}
+
+/// Reads the arguments of the process, its own name first.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
+    let line = match Line::try_parse_from(join_levels(arguments)) {
+        Ok(line) => line,
+        Err(error) => return explain::explain(&error).map(Request::Show),
+    };
+    let command = match line.command {
+        Sub::Tx(args) => tx(args)?,
+        Sub::Rx(args) => rx(args)?,
+        Sub::Loop(args) => both(args)?,
+    };
+    Ok(Request::Run(command))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  viamillipede rx --plain 5000 > copy                 receive, waiting on port 5000
+  viamillipede tx --plain host:5000 < original        transmit to it
+  zfs send pool/fs@now | viamillipede tx --plain --zstd --workers 8 host:5000
+  viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,workers=2 < original
+                                                      over two networks, the first one preferred
+  viamillipede rx --plain --connect host:5000 > copy  receive from one that waits with `tx --listen`
+
+Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6 command failed,
+7 busy, 128+N ended by signal N.";
+
+/// Carries one pipe from a host to another over several TCP connections, whole or not at all
+#[derive(Parser)]
+#[command(name = "viamillipede", version, color = ColorChoice::Never, after_help = EXAMPLES)]
+#[command(disable_help_subcommand = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Sub,
+}
+
+#[derive(Subcommand)]
+enum Sub {
+    /// Transmit stdin to the other end
+    #[command(after_help = EXAMPLES)]
+    Tx(TxArgs),
+    /// Receive a stream and write it to stdout
+    #[command(after_help = EXAMPLES)]
+    Rx(RxArgs),
+    /// Both ends in this process over 127.0.0.1: stdin to stdout
+    Loop(LoopArgs),
+}
+
+#[derive(Args)]
+struct TxArgs {
+    /// Where the receiver waits: HOST:PORT or [V6]:PORT, perhaps with ,workers=N; several are
+    /// several ways to the same receiver, the preferred first. With --listen: PORT, HOST:PORT or
+    /// [V6%SCOPE]:PORT
+    #[arg(required = true, value_name = "DEST")]
+    places: Vec<String>,
+    /// Wait for the receiver instead of dialling it
+    #[arg(long, help_heading = CONNECTIONS)]
+    listen: bool,
+    #[command(flatten)]
+    connections: ConnectionArgs,
+    #[command(flatten)]
+    packing: PackingArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+    #[arg(last = true, hide = true)]
+    program: Vec<OsString>,
+}
+
+#[derive(Args)]
+struct RxArgs {
+    /// Where to wait for the transmitter: PORT, HOST:PORT or [V6%SCOPE]:PORT; port 0 picks a free
+    /// one. With --connect: HOST:PORT or [V6]:PORT, perhaps with ,workers=N
+    #[arg(required = true, value_name = "LISTEN")]
+    places: Vec<String>,
+    /// Dial the transmitter instead of waiting for it
+    #[arg(long, help_heading = CONNECTIONS)]
+    connect: bool,
+    #[command(flatten)]
+    connections: ConnectionArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+    #[arg(last = true, hide = true)]
+    program: Vec<OsString>,
+}
+
+#[derive(Args)]
+struct LoopArgs {
+    #[command(flatten)]
+    connections: ConnectionArgs,
+    #[command(flatten)]
+    packing: PackingArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+    #[arg(last = true, hide = true)]
+    program: Vec<OsString>,
+}
+
+const CONNECTIONS: &str = "Connections";
+
+#[derive(Args)]
+#[command(next_help_heading = CONNECTIONS)]
+struct ConnectionArgs {
+    /// TCP connections over all DESTs together, at least one each; only where this end dials
+    /// [default: 4]
+    #[arg(long, value_name = "N", value_parser = parse_workers)]
+    workers: Option<u16>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Packing")]
+struct PackingArgs {
+    /// Compress with zstd, levels -7 to 19; the next argument is LEVEL only if it is an integer
+    #[arg(short = 'z', long, value_name = "LEVEL", value_parser = parse_level)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "3")]
+    zstd: Option<i32>,
+    /// Compress with lz4
+    #[arg(long, conflicts_with = "zstd")]
+    lz4: bool,
+    /// The work block: a power of two, 64KiB to 16MiB [default: 1MiB]
+    #[arg(long, value_name = "BYTES", value_parser = parse_foot_size)]
+    foot_size: Option<u32>,
+    /// Expected size of the stream, for percent and ETA only
+    #[arg(short, long, value_name = "BYTES", value_parser = parse_bytes)]
+    size: Option<u64>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Both ends")]
+struct CommonArgs {
+    /// Neither encryption nor authentication; must be said at both ends
+    #[arg(long)]
+    plain: bool,
+    /// Hash the whole stream at both ends, compare, and print the digest; each foot is always
+    /// checked
+    #[arg(long)]
+    verify: bool,
+    /// Must be the same at both ends, so that a stream cannot land in the wrong receiver
+    #[arg(long, value_name = "LABEL", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = parse_name)]
+    name: String,
+    /// Most stream bytes held in memory at once [default: 256MiB, or 1/8 of memory if less]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    window: Option<u64>,
+    /// How long to go on without progress; 0 is for ever [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_patience)]
+    patience: Option<Patience>,
+    /// Show progress on stderr; `always` off a terminal is one line every 10 s
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    progress: When,
+    /// Say nothing but errors and what was asked for
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// How long to wait; none is for ever. (clap would read an `Option<Option<_>>` its own way.)
+#[derive(Clone, Copy)]
+struct Patience(Option<Duration>);
+
+fn tx(args: TxArgs) -> Result<Command, Error> {
+    no_program(&args.program, "the COMMAND is named at the receiving end")?;
+    let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
+    let packaging = packaging(&args.packing);
+    let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
+    needs_plain(&common)?;
+    Ok(Command::Tx(config::Tx { common, packaging, rendezvous }))
+}
+
+fn rx(args: RxArgs) -> Result<Command, Error> {
+    no_program(&args.program, "use `viamillipede rx … | program` until then")?;
+    let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
+    // The size of a foot is the sender's to ask for; all that is certain is that it can be the
+    // smallest.
+    let common = common(args.common, rendezvous.least_feet(), MIN_FOOT_BYTES)?;
+    needs_plain(&common)?;
+    Ok(Command::Rx(config::Rx { common, rendezvous }))
+}
+
+fn both(args: LoopArgs) -> Result<Command, Error> {
+    no_program(&args.program, "use `viamillipede loop … | program` until then")?;
+    let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
+    let packaging = packaging(&args.packing);
+    let least_feet = config::least_feet(workers.into());
+    let common = common(args.common, least_feet, packaging.foot_bytes)?;
+    Ok(Command::Loop(config::Loop { common, packaging, workers }))
+}
+
+fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
+    if dials {
+        let dests = places.iter().map(|place| Dest::parse(place)).collect::<Result<_, _>>()?;
+        return Rendezvous::dial(dests, workers.unwrap_or(config::DEFAULT_WORKERS));
+    }
+    let listens = places.iter().map(|place| Listen::parse(place)).collect::<Result<_, _>>()?;
+    match workers {
+        None => Ok(Rendezvous::Listen(listens)),
+        Some(_) => Err(Error::usage("--workers", "this end waits for connections")
+            .with_hint("say --workers at the end that dials")),
+    }
+}
+
+fn packaging(args: &PackingArgs) -> Packaging {
+    let packing = match args.zstd {
+        Some(level) => Packing::Zstd(level),
+        None if args.lz4 => Packing::Lz4,
+        None => Packing::None,
+    };
+    let foot_bytes = args.foot_size.unwrap_or(DEFAULT_FOOT_BYTES);
+    Packaging { packing, foot_bytes, size: args.size }
+}
+
+fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, Error> {
+    Ok(Common {
+        window_bytes: config::window_bytes(args.window, least_feet, foot_bytes)?,
+        verify: args.verify,
+        plain: args.plain,
+        name: args.name,
+        patience: args.patience.map_or(Some(config::DEFAULT_PATIENCE), |asked| asked.0),
+        progress: match args.progress {
+            When::Auto => ProgressMode::Auto,
+            When::Always => ProgressMode::Always,
+            When::Never => ProgressMode::Never,
+        },
+        verbosity: match (args.quiet, args.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        },
+    })
+}
+
+fn needs_plain(common: &Common) -> Result<(), Error> {
+    if common.plain {
+        return Ok(());
+    }
+    Err(Error::usage("--plain", "not given, and there is no encryption yet")
+        .with_hint("encryption comes with a later release; say --plain at both ends"))
+}
+
+fn no_program(program: &[OsString], hint: &str) -> Result<(), Error> {
+    match program.first() {
+        None => Ok(()),
+        Some(first) => {
+            let what = first.to_string_lossy();
+            Err(Error::usage(what, "a COMMAND comes with a later release").with_hint(hint))
+        }
+    }
+}
+
+fn parse_level(text: &str) -> Result<i32, String> {
+    let level = text.parse().ok().filter(|level| config::ZSTD_LEVELS.contains(level));
+    level.ok_or_else(|| "not a level from -7 to 19".into())
+}
+
+fn parse_foot_size(text: &str) -> Result<u32, String> {
+    let foot = u32::try_from(parse_bytes(text)?).ok();
+    let limits = MIN_FOOT_BYTES..=MAX_FOOT_BYTES;
+    let foot = foot.filter(|foot| foot.is_power_of_two() && limits.contains(foot));
+    foot.ok_or_else(|| {
+        let (least, most) =
+            (format_bytes(MIN_FOOT_BYTES.into()), format_bytes(MAX_FOOT_BYTES.into()));
+        format!("not a power of two from {least} to {most}")
+    })
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=config::MAX_NAME_BYTES => Ok(text.into()),
+        length => Err(format!("{length} bytes, more than {}", config::MAX_NAME_BYTES)),
+    }
+}
+
+fn parse_patience(text: &str) -> Result<Patience, String> {
+    // More would not fit into the clocks of every system; no one waits for thirty years.
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let patience = patience.ok_or("not a number of seconds from 0 to 1000000000")?;
+    Ok(Patience(Some(patience).filter(|patience| !patience.is_zero())))
+}
+
+/// Makes `--zstd LEVEL` one argument where the next argument is an integer, since clap would take
+/// any next argument (`tx --zstd host:1`), or none.
+fn join_levels(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined = Vec::new();
+    let mut rest = arguments.into_iter().peekable();
+    while let Some(argument) = rest.next() {
+        if argument == "--" {
+            joined.push(argument);
+            break;
+        }
+        let text = argument.to_str().unwrap_or_default();
+        let flags = short_flags_before_zstd(text);
+        let level = rest.peek().and_then(|next| next.to_str()).filter(|next| is_integer(next));
+        match (flags, level, text.strip_prefix("-z")) {
+            (Some(flags), Some(level), _) => {
+                joined.extend((!flags.is_empty()).then(|| format!("-{flags}").into()));
+                joined.push(format!("--zstd={level}").into());
+                rest.next();
+            }
+            (_, _, Some(level)) if is_integer(level) => {
+                joined.push(format!("--zstd={level}").into());
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined.extend(rest);
+    joined
+}
+
+/// For `--zstd`, `-z` and `-vz`: the flags that are before the `z`.
+fn short_flags_before_zstd(argument: &str) -> Option<&str> {
+    if argument == "--zstd" {
+        return Some("");
+    }
+    let flags = argument.strip_prefix('-')?.strip_suffix('z')?;
+    flags.bytes().all(|flag| b"qv".contains(&flag)).then_some(flags)
+}
+
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests;

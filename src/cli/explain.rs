@@ -1,0 +1,90 @@
+//! clap's errors in our shape: `what: cause`, and perhaps a hint.
+//!
+//! Knows what clap tells of an error. Does not know the options themselves.
+
+use crate::error::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::error::Error as _;
+
+/// The text to show if help or the version was asked for; otherwise what is wrong with the
+/// arguments.
+pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
+    let told = |kind| told(error, kind);
+    let argument = || told(ContextKind::InvalidArg).unwrap_or_else(|| "arguments".into());
+    let value = || told(ContextKind::InvalidValue).unwrap_or_default();
+    let usage = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(error.to_string()),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Error::usage("no command", "one of tx, rx and loop is needed")
+        }
+        ErrorKind::InvalidSubcommand => {
+            let what = told(ContextKind::InvalidSubcommand).unwrap_or_default();
+            Error::usage(what, "unknown command; there are tx, rx and loop")
+        }
+        ErrorKind::UnknownArgument => Error::usage(argument(), "unknown here"),
+        ErrorKind::MissingRequiredArgument => Error::usage(plain_name(&argument()), "missing"),
+        ErrorKind::InvalidValue if value().is_empty() => {
+            Error::usage(plain_name(&argument()), "a value is missing")
+        }
+        ErrorKind::InvalidValue => {
+            let choices = told(ContextKind::ValidValue).unwrap_or_default();
+            Error::usage(with_value(&argument(), &value()), format!("not one of {choices}"))
+        }
+        ErrorKind::ValueValidation => {
+            let cause = error.source().map_or_else(|| "not valid".into(), ToString::to_string);
+            let usage = Error::usage(with_value(&argument(), &value()), cause);
+            return Err(with_level_hint(usage, &argument()));
+        }
+        ErrorKind::ArgumentConflict => {
+            let (argument, prior) = (argument(), told(ContextKind::PriorArg).unwrap_or_default());
+            let cause = if prior == argument || prior.is_empty() {
+                "given twice".into()
+            } else {
+                format!("cannot go with {}", plain_name(&prior))
+            };
+            Error::usage(plain_name(&argument), cause)
+        }
+        ErrorKind::TooManyValues => Error::usage(plain_name(&argument()), "takes no such value"),
+        ErrorKind::InvalidUtf8 => Error::usage("arguments", "not UTF-8"),
+        // What is left is about clap's own workings; its first line says it.
+        _ => Error::usage("arguments", error.to_string().lines().next().unwrap_or_default()),
+    };
+    Err(usage.with_hint(suggestion(error)))
+}
+
+/// `--zstd=<LEVEL>` and `<DEST>...` without the decoration.
+fn plain_name(argument: &str) -> String {
+    let bare = argument.split(['=', ' ', '[']).next().filter(|bare| !bare.is_empty());
+    bare.unwrap_or(argument).trim_end_matches("...").trim_matches(['<', '>']).into()
+}
+
+fn with_value(argument: &str, value: &str) -> String {
+    format!("{} {value}", plain_name(argument))
+}
+
+fn with_level_hint(usage: Error, argument: &str) -> Error {
+    if plain_name(argument) == "--zstd" {
+        return usage.with_hint("a number after --zstd is its level; put another option between");
+    }
+    usage
+}
+
+fn suggestion(error: &clap::Error) -> String {
+    let similar = told(error, ContextKind::SuggestedArg)
+        .or_else(|| told(error, ContextKind::SuggestedSubcommand))
+        .or_else(|| told(error, ContextKind::SuggestedValue));
+    match similar {
+        Some(similar) => format!("did you mean {similar}?"),
+        None => "viamillipede --help, or viamillipede tx --help, lists what there is".into(),
+    }
+}
+
+fn told(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) if !texts.is_empty() => Some(texts.join(", ")),
+        ContextValue::StyledStr(text) => Some(text.to_string()),
+        ContextValue::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,119 @@
+//! What is typed, and what it means.
+
+use super::*;
+
+fn request(line: &str) -> Result<Request, Error> {
+    parse(line.split_whitespace().map(OsString::from))
+}
+
+fn command(line: &str) -> Command {
+    match request(&format!("viamillipede {line}")) {
+        Ok(Request::Run(command)) => command,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn complaint(line: &str) -> String {
+    match request(&format!("viamillipede {line}")) {
+        Err(error) => error.report(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn packing(line: &str) -> Packing {
+    match command(line) {
+        Command::Tx(tx) => tx.packaging.packing,
+        Command::Loop(both) => both.packaging.packing,
+        Command::Rx(_) => panic!("{line} does not pack"),
+    }
+}
+
+#[test]
+fn the_argument_after_zstd_is_its_level_only_if_it_is_an_integer() {
+    assert_eq!(packing("tx --plain -z h:1"), Packing::Zstd(3));
+    assert_eq!(packing("tx --plain --zstd h:1"), Packing::Zstd(3));
+    assert_eq!(packing("tx --plain --zstd 5 h:1"), Packing::Zstd(5));
+    assert_eq!(packing("tx --plain -z -5 h:1"), Packing::Zstd(-5));
+    assert_eq!(packing("tx --plain --zstd=7 h:1"), Packing::Zstd(7));
+    assert_eq!(packing("tx --plain -z19 h:1"), Packing::Zstd(19));
+    assert_eq!(packing("tx --plain -vz 1 h:1"), Packing::Zstd(1));
+    assert_eq!(packing("tx h:1 --plain --zstd"), Packing::Zstd(3));
+    assert_eq!(packing("tx --zstd --plain h:1"), Packing::Zstd(3));
+    assert_eq!(packing("loop -z 0"), Packing::Zstd(0));
+    assert_eq!(packing("loop --lz4"), Packing::Lz4);
+    assert_eq!(packing("loop"), Packing::None);
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let Command::Tx(tx) = command("tx --plain h:1") else { panic!("tx is Tx") };
+    assert_eq!(tx.packaging, Packaging { packing: Packing::None, foot_bytes: 1 << 20, size: None });
+    assert_eq!(tx.common.patience, Some(Duration::from_secs(120)));
+    assert_eq!(tx.common.progress, ProgressMode::Auto);
+    assert_eq!(tx.common.verbosity, Verbosity::Normal);
+    assert!(!tx.common.verify && tx.common.name.is_empty());
+    let dests = vec![Dest { host: "h".into(), port: 1, workers: None }];
+    assert_eq!(tx.rendezvous, Rendezvous::Dial { dests, workers: 4 });
+}
+
+#[test]
+fn every_option_arrives() {
+    let line = "tx --plain --verify --name n --patience 0.5 --progress never -v --workers 2 \
+                --foot-size 64K --window 1M -s 5GB a:1 [::1]:2,workers=1";
+    let Command::Tx(tx) = command(line) else { panic!("tx is Tx") };
+    assert_eq!((tx.packaging.foot_bytes, tx.packaging.size), (65536, Some(5_000_000_000)));
+    assert_eq!(tx.common.window_bytes, 1 << 20);
+    assert_eq!(tx.common.patience, Some(Duration::from_millis(500)));
+    assert_eq!(tx.common.verbosity, Verbosity::Verbose);
+    assert_eq!(tx.common.name, "n");
+    assert!(tx.common.verify && tx.common.plain);
+    let Command::Rx(rx) = command("rx --plain --patience 0 -q 5000") else { panic!("rx is Rx") };
+    assert_eq!((rx.common.patience, rx.common.verbosity), (None, Verbosity::Quiet));
+}
+
+#[test]
+fn either_end_dials_or_listens() {
+    let listens = Rendezvous::Listen(vec![Listen { host: None, port: 5000 }]);
+    let Command::Rx(rx) = command("rx --plain 5000") else { panic!("rx is Rx") };
+    assert_eq!(rx.rendezvous, listens);
+    let Command::Tx(tx) = command("tx --plain --listen 5000") else { panic!("tx is Tx") };
+    assert_eq!(tx.rendezvous, listens);
+    let Command::Rx(rx) = command("rx --plain --connect h:1 --workers 7") else {
+        panic!("rx is Rx")
+    };
+    assert!(matches!(rx.rendezvous, Rendezvous::Dial { workers: 7, .. }));
+}
+
+#[test]
+fn the_window_is_judged_by_the_end_that_knows() {
+    // Dialling, 4 workers: 12 feet. Listening: 6, of the smallest size unless this end packs.
+    assert!(complaint("tx --plain --window 11M h:1").contains("12 feet of 1MiB"));
+    command("tx --plain --window 12M h:1");
+    command("tx --plain --window 3M --foot-size 256K h:1");
+    command("rx --plain --window 768K --connect h:1");
+    assert!(complaint("rx --plain --window 767K --connect h:1").contains("12 feet of 64KiB"));
+    command("rx --plain --window 384K 5000");
+    assert!(complaint("rx --plain --window 383K 5000").contains("6 feet of 64KiB"));
+    assert!(complaint("tx --plain --window 5M --listen 5000").contains("6 feet of 1MiB"));
+    assert!(complaint("loop --workers 1 --window 5M").contains("6 feet of 1MiB"));
+    command("loop --workers 256 --foot-size 16M");
+}
+
+#[test]
+fn help_and_version_are_shown() {
+    for line in ["--help", "-h", "tx --help", "rx -h", "loop --help", "--version"] {
+        assert!(matches!(request(&format!("viamillipede {line}")), Ok(Request::Show(_))), "{line}");
+    }
+}
+
+#[test]
+fn the_program_after_two_dashes_is_left_alone() {
+    let after: Vec<_> = ["x", "--", "-z", "5"].map(OsString::from).into();
+    assert_eq!(join_levels(after.clone()), after);
+}
+
+#[test]
+fn clap_finds_no_fault_with_the_definition() {
+    use clap::CommandFactory;
+    Line::command().debug_assert();
+}

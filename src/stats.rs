@@ -1,0 +1,315 @@
+//! What a run has done so far and what it waits for, written by the stages and read by whoever
+//! watches.
+//!
+//! All relaxed atomics: watching never holds the stream up, and a snapshot may be a moment out of
+//! step with itself. Knows what the figures mean for the bottleneck. Does not know how they are
+//! shown ([`crate::watch`]), nor take part in any decision about the stream.
+
+mod bottleneck;
+mod worker;
+
+pub use bottleneck::{Bottleneck, Tally};
+pub use worker::{WorkerRow, WorkerState};
+
+use crate::proto::{LinkId, WorkerId};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Which end of the stream this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It transmits.
+    Sender,
+    /// It receives.
+    Receiver,
+}
+
+/// A figure that any thread may change and read.
+#[derive(Debug, Default)]
+pub struct Figure(AtomicU64);
+
+impl Figure {
+    /// One more.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// `more` more.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
+    }
+
+    /// `less` less; never more often than it was added.
+    pub fn subtract(&self, less: u64) {
+        self.0.fetch_sub(less, Relaxed);
+    }
+
+    /// This value, whatever it was.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Its value now.
+    pub fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A yes or no that any thread may change and read.
+#[derive(Debug, Default)]
+pub struct Flag(AtomicBool);
+
+impl Flag {
+    /// This value, whatever it was.
+    pub fn set(&self, value: bool) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Its value now.
+    pub fn now(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The figures of one end.
+#[derive(Debug)]
+pub struct Stats {
+    /// Which end this is.
+    pub role: Role,
+    /// Threads that pack or unpack.
+    pub threads: u64,
+
+    /// Raw bytes read from the source (sender).
+    pub source_bytes: Figure,
+    /// Raw bytes of the stream that are through: acked (sender), written to the sink (receiver).
+    pub stream_bytes: Figure,
+    /// Headers and payloads on all connections, sent (sender) or received (receiver).
+    pub wire_bytes: Figure,
+    /// Payload bytes of the feet, each counted once.
+    pub packed_bytes: Figure,
+    /// Feet, each counted once.
+    pub feet: Figure,
+    /// Feet sent again, for any reason.
+    pub resent_feet: Figure,
+    /// Feet that came although they were there already.
+    pub duplicate_feet: Figure,
+    /// Feet that failed their check.
+    pub nacks: Figure,
+    /// Feet sent a second time on a faster worker, while the first copy was on its way.
+    pub reinjected: Figure,
+    /// Connections that ended before the stream did.
+    pub lost_connections: Figure,
+
+    /// The source has nothing to read.
+    pub waiting_for_source: Flag,
+    /// Feet that wait for a packing thread or are in one.
+    pub packing_feet: Figure,
+    /// Feet that wait for an unpacking thread or are in one.
+    pub unpacking_feet: Figure,
+    /// Packed feet that no worker has taken.
+    pub unsent_feet: Figure,
+    /// The receiver's window is what holds the next foot back.
+    pub window_blocked: Flag,
+    /// The sink takes nothing, as known at this end.
+    pub sink_blocked: Flag,
+    /// Feet sent, and not yet acked.
+    pub unacked_feet: Figure,
+    /// Feet below this number may be sent.
+    pub limit: Figure,
+    /// Every foot below this number is verified.
+    pub cumulative: Figure,
+
+    started: OnceLock<Instant>,
+    expected_bytes: OnceLock<u64>,
+    workers: Mutex<BTreeMap<WorkerId, Arc<WorkerRow>>>,
+}
+
+impl Stats {
+    /// All figures at zero, for an end with this many packing or unpacking threads.
+    pub fn new(role: Role, threads: usize) -> Stats {
+        Stats {
+            role,
+            threads: threads as u64,
+            source_bytes: Figure::default(),
+            stream_bytes: Figure::default(),
+            wire_bytes: Figure::default(),
+            packed_bytes: Figure::default(),
+            feet: Figure::default(),
+            resent_feet: Figure::default(),
+            duplicate_feet: Figure::default(),
+            nacks: Figure::default(),
+            reinjected: Figure::default(),
+            lost_connections: Figure::default(),
+            waiting_for_source: Flag::default(),
+            packing_feet: Figure::default(),
+            unpacking_feet: Figure::default(),
+            unsent_feet: Figure::default(),
+            window_blocked: Flag::default(),
+            sink_blocked: Flag::default(),
+            unacked_feet: Figure::default(),
+            limit: Figure::default(),
+            cumulative: Figure::default(),
+            started: OnceLock::new(),
+            expected_bytes: OnceLock::new(),
+            workers: Mutex::default(),
+        }
+    }
+
+    /// The session is there: seconds and rates count from now. Only the first call does anything.
+    pub fn start(&self) {
+        self.started.get_or_init(Instant::now);
+    }
+
+    /// Time since the session was there; none before.
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.started.get().map(Instant::elapsed)
+    }
+
+    /// The stream is expected to be this long. Only the first call does anything.
+    pub fn expect_bytes(&self, bytes: u64) {
+        self.expected_bytes.get_or_init(|| bytes);
+    }
+
+    /// A worker has a connection to `peer`. It keeps the row, and updates it without a lock.
+    pub fn join(&self, worker: WorkerId, link: LinkId, peer: String) -> Arc<WorkerRow> {
+        let row = Arc::new(WorkerRow::new(link, peer));
+        self.table().insert(worker, Arc::clone(&row));
+        row
+    }
+
+    /// The worker's connection is no more. Whether it was *lost* is the caller's to count.
+    pub fn leave(&self, worker: WorkerId) {
+        self.table().remove(&worker);
+    }
+
+    /// How many workers have a connection.
+    pub fn live_workers(&self) -> usize {
+        self.table().len()
+    }
+
+    /// The workers that have a connection, in order of their numbers.
+    pub fn workers(&self) -> Vec<(WorkerId, Arc<WorkerRow>)> {
+        self.table().iter().map(|(&worker, row)| (worker, Arc::clone(row))).collect()
+    }
+
+    /// All figures as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            role: self.role,
+            elapsed: self.elapsed(),
+            expected_bytes: self.expected_bytes.get().copied(),
+            stream_bytes: self.stream_bytes.now(),
+            wire_bytes: self.wire_bytes.now(),
+            feet: self.feet.now(),
+            resent_feet: self.resent_feet.now(),
+            lost_connections: self.lost_connections.now(),
+            live_workers: self.live_workers(),
+            unacked_feet: self.unacked_feet.now(),
+            unsent_feet: self.unsent_feet.now(),
+            limit: self.limit.now(),
+            cumulative: self.cumulative.now(),
+            bottleneck: self.bottleneck(),
+        }
+    }
+
+    /// What holds the stream up at this moment, as far as this end can see.
+    pub fn bottleneck(&self) -> Bottleneck {
+        let unsent = self.unsent_feet.now() > 0;
+        match self.role {
+            _ if self.sink_blocked.now() => Bottleneck::Sink,
+            Role::Receiver if self.unpacking_feet.now() >= self.threads => {
+                Bottleneck::Decompression
+            }
+            Role::Receiver => Bottleneck::NetworkOrSender,
+            Role::Sender if self.waiting_for_source.now() && !unsent => Bottleneck::Source,
+            Role::Sender if self.packing_feet.now() >= 2 * self.threads => Bottleneck::Compression,
+            Role::Sender if unsent && self.window_blocked.now() => Bottleneck::Window,
+            Role::Sender => Bottleneck::Network,
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Arc<WorkerRow>>> {
+        // Every change is one insert or remove: the table is whole even if its holder panicked.
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The figures of one end at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each figure is described where `Stats` has it")]
+pub struct Snapshot {
+    pub role: Role,
+    pub elapsed: Option<Duration>,
+    pub expected_bytes: Option<u64>,
+    pub stream_bytes: u64,
+    pub wire_bytes: u64,
+    pub feet: u64,
+    pub resent_feet: u64,
+    pub lost_connections: u64,
+    pub live_workers: usize,
+    pub unacked_feet: u64,
+    pub unsent_feet: u64,
+    pub limit: u64,
+    pub cumulative: u64,
+    pub bottleneck: Bottleneck,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_sees_what_holds_it_up() {
+        let stats = Stats::new(Role::Sender, 2);
+        assert_eq!(stats.bottleneck(), Bottleneck::Network);
+        stats.waiting_for_source.set(true);
+        assert_eq!(stats.bottleneck(), Bottleneck::Source);
+        stats.unsent_feet.set(1);
+        assert_eq!(stats.bottleneck(), Bottleneck::Network);
+        stats.window_blocked.set(true);
+        assert_eq!(stats.bottleneck(), Bottleneck::Window);
+        stats.packing_feet.set(4);
+        assert_eq!(stats.bottleneck(), Bottleneck::Compression);
+        stats.sink_blocked.set(true);
+        assert_eq!(stats.bottleneck(), Bottleneck::Sink);
+    }
+
+    #[test]
+    fn a_receiver_sees_what_holds_it_up() {
+        let stats = Stats::new(Role::Receiver, 2);
+        assert_eq!(stats.bottleneck(), Bottleneck::NetworkOrSender);
+        stats.unpacking_feet.add(2);
+        assert_eq!(stats.bottleneck(), Bottleneck::Decompression);
+        stats.sink_blocked.set(true);
+        assert_eq!(stats.bottleneck(), Bottleneck::Sink);
+    }
+
+    #[test]
+    fn workers_come_and_go() {
+        let stats = Stats::new(Role::Sender, 1);
+        let row = stats.join(WorkerId(7), LinkId(0), "192.0.2.1:5000".into());
+        assert_eq!(row.state(), WorkerState::Joining);
+        row.bytes.add(5);
+        row.set_state(WorkerState::Stalled);
+        let (worker, seen) = stats.workers().remove(0);
+        assert_eq!(
+            (worker, seen.bytes.now(), seen.state()),
+            (WorkerId(7), 5, WorkerState::Stalled)
+        );
+        stats.leave(WorkerId(7));
+        assert_eq!((stats.live_workers(), row.bytes.now()), (0, 5));
+    }
+
+    #[test]
+    fn what_is_set_once_stays() {
+        let stats = Stats::new(Role::Sender, 1);
+        assert_eq!(stats.elapsed(), None);
+        stats.start();
+        assert!(stats.elapsed().is_some());
+        stats.expect_bytes(5);
+        stats.expect_bytes(6);
+        assert_eq!(stats.snapshot().expected_bytes, Some(5));
+    }
+}

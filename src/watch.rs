@@ -1,0 +1,114 @@
+//! What people see of a run, all of it on stderr.
+//!
+//! One thread looks at the [`Stats`] ten times a second, counts bottlenecks and shows progress; one
+//! waits for signals; one writes ([`say`]). Knows no socket and no stage: a run is watched by its
+//! figures alone, and goes on the same when nobody reads what is said.
+
+mod figures;
+mod progress;
+pub mod say;
+mod signals;
+mod summary;
+
+use crate::config::Common;
+use crate::error::Error;
+use crate::foot::Hash;
+use crate::stats::{Stats, Tally};
+use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use progress::{Meter, Progress};
+use say::Say;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often the figures are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A run that is being watched.
+#[derive(Debug)]
+pub struct Watch {
+    stats: Arc<Stats>,
+    say: Say,
+    control: Sender<Control>,
+    thread: JoinHandle<Tally>,
+}
+
+/// What the watching thread is told.
+enum Control {
+    /// Say how it stands.
+    Summary,
+    /// The run is over.
+    Stop,
+}
+
+impl Watch {
+    /// Watches from now on. `on_signal` is called once, on a thread of its own, with the number of
+    /// the first signal that asks the process to end; it should make the run end, and must not
+    /// block.
+    ///
+    /// Start it before anything that may take time, for until then signals have their default
+    /// effect.
+    pub fn start(
+        stats: Arc<Stats>,
+        say: &Say,
+        settings: &Common,
+        on_signal: impl FnOnce(i32) + Send + 'static,
+    ) -> Result<Watch, Error> {
+        // Whoever asks for a summary while four are waiting gets those.
+        let (control, controls) = bounded(4);
+        let asks = control.clone();
+        let on_ask = move || drop(asks.try_send(Control::Summary));
+        signals::listen(say.clone(), on_ask, on_signal)?;
+
+        let progress = Progress::new(settings);
+        let (seen, teller) = (Arc::clone(&stats), say.clone());
+        let thread = Builder::new()
+            .name("watch".into())
+            .spawn(move || watch(&seen, &teller, progress, &controls))
+            .map_err(|error| Error::io("a thread", error))?;
+        Ok(Watch { stats, say: say.clone(), control, thread })
+    }
+
+    /// Ends the watch and says how the run went, if it ever came to carry anything.
+    pub fn finish(self, digest: Option<&Hash>) {
+        // The thread never blocks, so it takes this, and ends; if it panicked there is no tally.
+        let tally = match self.control.send(Control::Stop) {
+            Ok(()) => self.thread.join().unwrap_or_default(),
+            Err(_) => Tally::default(),
+        };
+        self.say.end_pictures();
+        let snapshot = self.stats.snapshot();
+        if let Some(elapsed) = snapshot.elapsed {
+            let bottleneck = tally.most_frequent().unwrap_or(snapshot.bottleneck);
+            self.say.note(&summary::last_line(&snapshot, elapsed, bottleneck));
+        }
+        if let Some(digest) = digest {
+            self.say.always(&summary::digest_line(digest));
+        }
+    }
+}
+
+fn watch(stats: &Stats, say: &Say, mut show: Progress, controls: &Receiver<Control>) -> Tally {
+    let ticks = tick(TICK);
+    let mut tally = Tally::default();
+    let mut meter = Meter::default();
+    loop {
+        select! {
+            recv(controls) -> asked => match asked {
+                Ok(Control::Summary) => {
+                    let block = summary::block(&stats.snapshot(), meter.rate(), &stats.workers());
+                    say.always(&block);
+                }
+                Ok(Control::Stop) | Err(_) => return tally,
+            },
+            recv(ticks) -> _ => {
+                let (now, snapshot) = (Instant::now(), stats.snapshot());
+                if snapshot.elapsed.is_some() {
+                    tally.count(snapshot.bottleneck);
+                    meter.sample(now, snapshot.stream_bytes);
+                }
+                show.tick(now, &snapshot, meter.rate(), say);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! All writing to stderr: by one thread, out of a bounded queue.
+//!
+//! So a stderr that blocks (a full pipe, a stopped terminal) or is gone holds nobody up: what does
+//! not fit into the queue is dropped and counted. Lines and the live bar go through the same thread
+//! and keep out of each other's way. Does not know what is said, nor why.
+
+use super::progress::{Bar, Picture};
+use crate::config::Verbosity;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Texts that may wait: a summary block for each of a few signals, and the lines round them.
+const QUEUE: usize = 256;
+
+/// Says things to people. Clones share the thread and its queue.
+#[derive(Clone, Debug)]
+pub struct Say {
+    queue: Sender<Show>,
+    dropped: Arc<AtomicU64>,
+    verbosity: Verbosity,
+}
+
+#[derive(Debug)]
+enum Show {
+    /// One line or several, without the last line end.
+    Text(String),
+    /// How the run stands, as a live bar.
+    Picture(Picture),
+    /// No bar any more.
+    EndOfPictures,
+    /// Tell when all before this is written.
+    Flush(Sender<()>),
+}
+
+impl Say {
+    /// Starts the thread that writes.
+    pub fn start() -> Say {
+        let (queue, shows) = bounded(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&dropped);
+        // Without the thread the queue is disconnected, and `always` writes by itself.
+        drop(thread::Builder::new().name("say".into()).spawn(move || write(&shows, &counted)));
+        Say { queue, dropped, verbosity: Verbosity::Normal }
+    }
+
+    /// The same, saying as much as this.
+    pub fn at(&self, verbosity: Verbosity) -> Say {
+        Say { verbosity, ..self.clone() }
+    }
+
+    /// Says this however quiet we are: errors, the ready line, what was asked for.
+    pub fn always(&self, text: &str) {
+        match self.queue.try_send(Show::Text(text.into())) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => drop(self.dropped.fetch_add(1, Relaxed)),
+            Err(TrySendError::Disconnected(_)) => put(text),
+        }
+    }
+
+    /// Says this unless we are quiet.
+    pub fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.always(text);
+        }
+    }
+
+    /// Says this if more detail is wanted.
+    pub fn detail(&self, text: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.always(text);
+        }
+    }
+
+    /// Waits until all is written that was said so far, but no longer than `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let (done, is_done) = bounded(1);
+        if self.queue.send_deadline(Show::Flush(done), deadline).is_ok() {
+            // Either way we go on: written, or out of patience.
+            let _ = is_done.recv_deadline(deadline);
+        }
+    }
+
+    /// Shows this in the live bar, unless something waits to be written: the next one is soon here,
+    /// and old ones must not crowd lines out while a terminal is stopped.
+    pub(super) fn picture(&self, picture: Picture) {
+        if self.queue.is_empty() {
+            drop(self.queue.try_send(Show::Picture(picture)));
+        }
+    }
+
+    /// Takes the live bar away.
+    pub(super) fn end_pictures(&self) {
+        drop(self.queue.try_send(Show::EndOfPictures));
+    }
+}
+
+fn write(shows: &Receiver<Show>, dropped: &AtomicU64) {
+    let mut bar: Option<Bar> = None;
+    for show in shows {
+        match show {
+            Show::Text(text) => {
+                let missing = dropped.swap(0, Relaxed);
+                let put_all = || {
+                    put(&text);
+                    if missing > 0 {
+                        put(&format!("viamillipede: {missing} messages are missing here"));
+                    }
+                };
+                match &bar {
+                    Some(bar) => bar.suspend(put_all),
+                    None => put_all(),
+                }
+            }
+            Show::Picture(picture) => {
+                bar.get_or_insert_with(|| Bar::new(&picture)).show(picture);
+            }
+            Show::EndOfPictures => bar.take().into_iter().for_each(Bar::clear),
+            Show::Flush(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// Writes a text in one piece. That nobody can read it is no reason to fail.
+fn put(text: &str) {
+    drop(io::stderr().write_all(format!("{text}\n").as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `Say` whose thread is stuck for ever, as on a blocked stderr.
+    fn stuck() -> (Say, Receiver<Show>) {
+        let (queue, shows) = bounded(2);
+        (Say { queue, dropped: Arc::default(), verbosity: Verbosity::Normal }, shows)
+    }
+
+    #[test]
+    fn a_stuck_stderr_holds_nobody_up() {
+        let (say, _shows) = stuck();
+        for _ in 0..5 {
+            say.always("a line");
+        }
+        say.end_pictures();
+        say.flush(Duration::from_millis(1));
+        assert_eq!(say.dropped.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn flush_waits_for_what_was_said() {
+        let (say, shows) = stuck();
+        say.always("a line");
+        let reader = thread::spawn(move || {
+            let seen: Vec<Show> = shows.iter().take(2).collect();
+            for show in &seen {
+                if let Show::Flush(done) = show {
+                    done.send(()).expect("flush waits");
+                }
+            }
+            seen.len()
+        });
+        say.flush(Duration::from_secs(60));
+        assert_eq!(reader.join().expect("it saw both"), 2);
+    }
+
+    #[test]
+    fn verbosity_chooses_what_is_said() {
+        let (say, shows) = stuck();
+        for verbosity in [Verbosity::Quiet, Verbosity::Normal, Verbosity::Verbose] {
+            let say = say.at(verbosity);
+            say.note("n");
+            say.detail("d");
+            let said = shows.try_iter().count();
+            assert_eq!(said, verbosity as usize, "{verbosity:?}");
+        }
+    }
+}

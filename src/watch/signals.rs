@@ -1,0 +1,112 @@
+//! Signals: those that end the process, and those that ask how it stands.
+//!
+//! They arrive on a thread of their own, so they work while stdin, stdout or stderr block. Does not
+//! know how a run is ended, only that it should be; when that takes too long, the process ends
+//! here.
+
+use super::say::Say;
+use crate::error::Error;
+use crossbeam_channel::after;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use std::fs;
+use std::process;
+use std::thread::Builder;
+use std::time::Duration;
+
+/// How long a run may take to end by itself after a signal.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long the last line may take when the run has not ended by itself.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// Signals that ask how it stands: where terminals send SIGINFO (Ctrl-T), that too. It has this
+/// number on every system that has it.
+const ASKING: &[i32] = if cfg!(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)) {
+    &[SIGUSR1, 29]
+} else {
+    &[SIGUSR1]
+};
+
+/// Takes the signals over. `on_ask` is called for each that asks how it stands, `on_end` for the
+/// first that ends the process.
+pub(super) fn listen(
+    say: Say,
+    on_ask: impl Fn() + Send + 'static,
+    on_end: impl FnOnce(i32) + Send + 'static,
+) -> Result<(), Error> {
+    let mut wanted = vec![SIGINT, SIGTERM];
+    // `nohup` has it ignored, and means it.
+    wanted.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
+    wanted.extend(ASKING);
+    let signals = Signals::new(wanted).map_err(|error| Error::io("signals", error))?;
+    let spawned =
+        Builder::new().name("signals".into()).spawn(move || take(signals, &say, &on_ask, on_end));
+    spawned.map(drop).map_err(|error| Error::io("a thread", error))
+}
+
+fn take(mut signals: Signals, say: &Say, on_ask: &dyn Fn(), on_end: impl FnOnce(i32)) {
+    let mut on_end = Some(on_end);
+    for signal in signals.forever() {
+        if ASKING.contains(&signal) {
+            on_ask();
+            continue;
+        }
+        match on_end.take() {
+            Some(on_end) => {
+                // First the limit, then the request: so it holds whatever the request does.
+                end_after_grace(signal, say.clone());
+                on_end(signal);
+            }
+            None => process::exit(exit_code(signal)),
+        }
+    }
+}
+
+/// Ends the process if it is still there after the grace.
+fn end_after_grace(signal: i32, say: Say) {
+    let limit = move || {
+        // A channel that gets one message, when the grace is over.
+        let _ = after(GRACE).recv();
+        say.always(&Error::Signal(signal).report());
+        say.flush(LAST_WORD);
+        process::exit(exit_code(signal));
+    };
+    if Builder::new().name("grace".into()).spawn(limit).is_err() {
+        process::exit(exit_code(signal));
+    }
+}
+
+fn exit_code(signal: i32) -> i32 {
+    Error::Signal(signal).exit_code().into()
+}
+
+/// Whether this signal was ignored when the process started, where the system tells that in a file.
+fn is_ignored(signal: i32) -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| is_ignored_in(&status, signal))
+}
+
+fn is_ignored_in(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_signal_is_read_from_the_mask() {
+        let nohup = "Name:\tx\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
+        assert!(is_ignored_in(nohup, SIGHUP));
+        assert!(!is_ignored_in(nohup, SIGINT));
+        assert!(!is_ignored_in("Name:\tx\n", SIGHUP));
+        assert!(!is_ignored_in("SigIgn:\tnonsense\n", SIGHUP));
+    }
+}

@@ -1,0 +1,127 @@
+//! What is said of a whole run: the last line, the block that a signal asks for, the digest.
+//!
+//! Only words and figures. Does not know when they are said, nor whether.
+
+use super::{figures, progress};
+use crate::foot::Hash;
+use crate::proto::WorkerId;
+use crate::stats::{Bottleneck, Role, Snapshot, WorkerRow};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The line at the end of a run.
+pub(super) fn last_line(of: &Snapshot, elapsed: Duration, bottleneck: Bottleneck) -> String {
+    let verb = match of.role {
+        Role::Sender => "sent",
+        Role::Receiver => "received",
+    };
+    let ratio = figures::ratio(of.stream_bytes, of.wire_bytes).unwrap_or(1.0);
+    format!(
+        "viamillipede: {verb} {} bytes ({}) as {} on the wire (ratio {ratio:.2}) in {}: {} stream, {} wire; \
+         {} feet, {} sent again, {} connections lost; bottleneck: {bottleneck}",
+        of.stream_bytes,
+        figures::bytes(of.stream_bytes),
+        of.wire_bytes,
+        figures::seconds(elapsed),
+        figures::rate(figures::mean(of.stream_bytes, elapsed)),
+        figures::rate(figures::mean(of.wire_bytes, elapsed)),
+        of.feet,
+        of.resent_feet,
+        of.lost_connections,
+    )
+}
+
+/// How a run stands, in several lines.
+pub(super) fn block(of: &Snapshot, rate: f64, workers: &[(WorkerId, Arc<WorkerRow>)]) -> String {
+    let mut block = format!("viamillipede: {}\n", progress::text(of, rate));
+    block += &format!(
+        "  {} feet, {} sent again, {} connections lost, {} wire bytes\n",
+        of.feet, of.resent_feet, of.lost_connections, of.wire_bytes
+    );
+    block += &format!(
+        "  window: feet below {} are verified, below {} may be sent; {} unacked, {} unsent",
+        of.cumulative, of.limit, of.unacked_feet, of.unsent_feet
+    );
+    for (worker, row) in workers {
+        block += &format!(
+            "\n  {worker} on {} to {}: {}, {} feet, {}, for {}",
+            row.link,
+            crate::error::one_line(&row.peer),
+            row.state(),
+            row.feet.now(),
+            figures::bytes(row.bytes.now()),
+            figures::seconds(row.since.elapsed()),
+        );
+    }
+    block
+}
+
+/// The digest of the whole stream, as `b3sum` writes it.
+pub(super) fn digest_line(digest: &Hash) -> String {
+    let mut line = String::from("viamillipede: blake3 ");
+    for byte in digest {
+        write!(line, "{byte:02x}").expect("a String takes all that is written");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::LinkId;
+    use crate::stats::Stats;
+
+    fn stats() -> Stats {
+        let stats = Stats::new(Role::Sender, 2);
+        stats.stream_bytes.set(1 << 30);
+        stats.wire_bytes.set(1 << 29);
+        stats.feet.set(1024);
+        stats.resent_feet.set(3);
+        stats.lost_connections.set(1);
+        stats.limit.set(1300);
+        stats.cumulative.set(1024);
+        stats.start();
+        stats
+    }
+
+    #[test]
+    fn the_last_line_has_all_that_is_promised() {
+        let line =
+            last_line(&stats().snapshot(), Duration::from_millis(12_345), Bottleneck::Network);
+        let expected = "viamillipede: sent 1073741824 bytes (1.07 GB) as 536870912 on the wire \
+                        (ratio 2.00) in 12.3 s: 87.0 MB/s stream, 43.5 MB/s wire; 1024 feet, \
+                        3 sent again, 1 connections lost; bottleneck: network";
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn an_empty_stream_has_a_line_too() {
+        let snapshot = Stats::new(Role::Receiver, 1).snapshot();
+        let line = last_line(&snapshot, Duration::ZERO, Bottleneck::NetworkOrSender);
+        assert!(
+            line.starts_with("viamillipede: received 0 bytes (0 B) as 0 on the wire"),
+            "{line}"
+        );
+        assert!(!line.contains("NaN") && !line.contains("inf"), "{line}");
+    }
+
+    #[test]
+    fn the_block_has_a_line_for_each_worker() {
+        let stats = stats();
+        stats.join(WorkerId(0), LinkId(0), "192.0.2.1:5000".into()).feet.add(7);
+        stats.join(WorkerId(5), LinkId(1), "evil\nname".into());
+        let block = block(&stats.snapshot(), 1e6, &stats.workers());
+        let lines: Vec<&str> = block.lines().collect();
+        assert_eq!(lines.len(), 5, "{block}");
+        assert!(lines[2].contains("below 1024 are verified, below 1300 may be sent"), "{block}");
+        assert!(lines[3].starts_with("  worker 0 on link 0 to 192.0.2.1:5000: joining, 7 feet"));
+        assert!(lines[4].starts_with("  worker 5 on link 1 to evil name: joining"));
+    }
+
+    #[test]
+    fn a_digest_is_written_as_b3sum_does() {
+        let line = digest_line(blake3::hash(b"").as_bytes());
+        assert_eq!(line, format!("viamillipede: blake3 {}", blake3::hash(b"").to_hex()));
+    }
+}

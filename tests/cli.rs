@@ -1,0 +1,156 @@
+//! The command line from outside: what is refused, in which shape, and with which code.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_viamillipede");
+
+fn run(line: &str) -> Output {
+    output(line.split_whitespace())
+}
+
+fn output(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Output {
+    let output = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output();
+    output.expect("the program starts")
+}
+
+/// What a usage error says, once its shape is found right: one line, at most one hint, code 2, and
+/// nothing on stdout.
+fn complaint(line: &str) -> String {
+    let output = run(line);
+    let said = String::from_utf8(output.stderr).expect("UTF-8 on stderr");
+    assert_eq!(output.status.code(), Some(2), "{line}: {said}");
+    assert!(output.stdout.is_empty(), "{line}: something on stdout");
+    assert!(said.ends_with('\n'), "{line}: {said:?}");
+    let lines: Vec<&str> = said.lines().collect();
+    let first = lines.first().copied().unwrap_or_default();
+    let cause = first.strip_prefix("viamillipede: ").unwrap_or_else(|| panic!("{line}: {said}"));
+    assert!(cause.split_once(": ").is_some_and(|(what, why)| !what.is_empty() && !why.is_empty()));
+    let others = lines.get(1..).unwrap_or_default();
+    assert!(others.len() <= 1, "{line}: {said}");
+    assert!(others.iter().all(|other| other.starts_with("hint: ")), "{line}: {said}");
+    assert!(!said.contains('\x1b') && !said.contains('\r'), "{line}: {said:?}");
+    said
+}
+
+#[test]
+fn every_usage_error_has_one_shape() {
+    let wrong = [
+        ("", "no command"),
+        ("send h:1", "send: unknown command"),
+        ("--bogus", "--bogus: unknown"),
+        ("tx --plain", "DEST: missing"),
+        ("rx --plain", "LISTEN: missing"),
+        ("tx --plain --bogus h:1", "--bogus: unknown"),
+        ("tx --plain --verfy h:1", "did you mean --verify?"),
+        ("tx --plain -x h:1", "-x: unknown"),
+        ("tx --plain --verify=yes h:1", "--verify: takes no such value"),
+        ("loop extra", "extra: unknown"),
+        ("tx --plain --plain h:1", "--plain: given twice"),
+        ("tx --plain -q -v h:1", "cannot go with"),
+        ("tx --plain --lz4 --zstd h:1", "--lz4: cannot go with --zstd"),
+        ("tx --plain --zstd 99 h:1", "--zstd 99: not a level from -7 to 19"),
+        ("tx --plain --zstd -8 h:1", "--zstd -8: not a level from -7 to 19"),
+        ("tx --plain --zstd=fast h:1", "--zstd fast: not a level"),
+        ("tx --plain -z 5000", "--zstd 5000: not a level"),
+        ("tx --plain --workers 0 h:1", "--workers 0: not a number from 1 to 256"),
+        ("tx --plain --workers 257 h:1", "--workers 257: not a number from 1 to 256"),
+        ("rx --plain --workers 4 5000", "--workers: this end waits"),
+        ("tx --plain --listen --workers 4 5000", "--workers: this end waits"),
+        (
+            "tx --plain --foot-size 32K h:1",
+            "--foot-size 32K: not a power of two from 64KiB to 16MiB",
+        ),
+        ("tx --plain --foot-size 32M h:1", "--foot-size 32M: not a power of two"),
+        ("tx --plain --foot-size 96K h:1", "--foot-size 96K: not a power of two"),
+        ("tx --plain --foot-size 64KB h:1", "--foot-size 64KB: not a power of two"),
+        ("tx --plain --foot-size", "--foot-size: a value is missing"),
+        ("rx --plain --foot-size 1M 5000", "--foot-size: unknown here"),
+        ("tx --plain --size lots h:1", "--size lots: not a number of bytes"),
+        ("tx --plain --window 1Z h:1", "--window 1Z: not a number of bytes"),
+        ("tx --plain --window 11M h:1", "--window: 11MiB is too small: 12 feet of 1MiB"),
+        ("tx --plain --window 11M h:1", "hint: --foot-size 512KiB or --window 12MiB would do"),
+        ("rx --plain --window 0 5000", "6 feet of 64KiB"),
+        ("tx --plain --patience -1 h:1", "-1"),
+        ("tx --plain --patience=-1 h:1", "--patience -1: not a number of seconds"),
+        ("tx --plain --patience nan h:1", "--patience nan: not a number of seconds"),
+        ("tx --plain --progress often h:1", "--progress often: not one of auto, always, never"),
+        ("tx h:1", "hint: encryption comes with a later release; say --plain at both ends"),
+        ("rx 5000", "--plain: not given"),
+        ("tx --plain h", "h: no port"),
+        ("tx --plain h:0", "h:0: port 0"),
+        ("tx --plain h:99999", "h:99999: the port"),
+        ("tx --plain ::1:5000", "brackets"),
+        ("tx --plain h:1,bind=eth0", "unknown key \"bind\""),
+        ("tx --plain h:1,workers=0", "workers: not a number from 1 to 256"),
+        ("rx --plain h:x", "h:x: the port"),
+        ("rx --plain --connect 5000", "no host"),
+        ("tx --plain h:1 -- cat", "cat: a COMMAND comes"),
+        ("rx --plain 5000 -- cat -n", "cat: a COMMAND comes"),
+    ];
+    for (line, expected) in wrong {
+        let said = complaint(line);
+        assert!(said.contains(expected), "{line}\n{said}\nlacks: {expected}");
+    }
+}
+
+#[test]
+fn a_name_has_a_limit() {
+    let longest = "n".repeat(255);
+    assert!(complaint(&format!("tx --name {longest} h:1")).contains("--plain"));
+    assert!(complaint(&format!("tx --name {longest}n h:1")).contains("256 bytes, more than 255"));
+}
+
+#[cfg(unix)]
+#[test]
+fn arguments_cannot_spoil_the_shape_of_an_error() {
+    use std::os::unix::ffi::OsStrExt;
+    for place in [&b"a\nviamillipede: b\x1b[2J\r:x"[..], b"\xff\xfe:1"] {
+        let output =
+            output(["tx", "--plain"].map(OsStr::new).iter().chain([&OsStr::from_bytes(place)]));
+        let said = String::from_utf8(output.stderr).expect("UTF-8 on stderr");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("viamillipede: ")).count(), 1);
+        assert!(said.lines().count() <= 2 && !said.contains('\x1b'), "{said:?}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    for line in ["--help", "tx --help", "rx --help", "loop --help", "--version"] {
+        let output = run(line);
+        assert_eq!(output.status.code(), Some(0), "{line}");
+        assert!(output.stderr.is_empty(), "{line}");
+        let shown = String::from_utf8(output.stdout).expect("UTF-8 on stdout");
+        assert!(shown.contains("viamillipede") && !shown.contains('\x1b'), "{line}: {shown}");
+    }
+    let version = run("--version").stdout;
+    let expected = concat!("viamillipede ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8_lossy(&version), expected);
+}
+
+#[test]
+fn help_names_every_option_and_shows_examples() {
+    let shown = run("tx --help").stdout;
+    let shown = String::from_utf8(shown).expect("UTF-8 on stdout");
+    let options = [
+        "--zstd",
+        "--lz4",
+        "--verify",
+        "--workers",
+        "--foot-size",
+        "--window",
+        "--size",
+        "--progress",
+        "--plain",
+        "--name",
+        "--patience",
+        "--quiet",
+        "--verbose",
+        "--listen",
+    ];
+    for option in options {
+        assert!(shown.contains(option), "{option} is not in\n{shown}");
+    }
+    assert!(shown.contains("Examples:"));
+}
