@@ -85,9 +85,11 @@ impl Waker {
     /// Takes note of all wakes so far; to be called when the descriptor is readable, and before
     /// looking at what the wakes were for.
     pub fn clear(&self) {
-        self.pending.store(false, Ordering::SeqCst);
-        // Not there yet, or one too many: either costs the reader one more look, and nothing is lost.
+        // In this order: a wake that comes between the two finds `pending` set, writes nothing, and is
+        // seen by the look that follows. The other way round its byte would be swallowed here with
+        // `pending` left set, and every later wake would be lost.
         let _ = (&self.reader).read(&mut [0; 8]);
+        self.pending.store(false, Ordering::SeqCst);
     }
 }
 
@@ -150,6 +152,31 @@ mod tests {
         cancel.cancel();
         assert!(sleeper.join().expect("it does not panic"));
         assert!(cancel.sleep(Duration::from_secs(3600)).expect("poll"));
+    }
+
+    #[test]
+    fn no_wake_is_lost_however_it_meets_the_clearing() {
+        const LOOKS: u64 = 50_000;
+        let (waker, over) = (Waker::new().expect("descriptors"), AtomicBool::new(false));
+        let lost = thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::SeqCst) {
+                        waker.wake();
+                    }
+                });
+            }
+            let lost = (0..LOOKS).any(|_| {
+                let deadline = Some(Instant::now() + Duration::from_secs(10));
+                let [woken] =
+                    wait(&mut [(waker.as_fd(), PollFlags::POLLIN)], deadline).expect("poll");
+                waker.clear();
+                woken.is_empty()
+            });
+            over.store(true, Ordering::SeqCst);
+            lost
+        });
+        assert!(!lost, "somebody rings all the time, and nobody hears it");
     }
 
     #[test]
