@@ -1,13 +1,22 @@
-//! Benchmarks of parts: packing, unpacking and hashing of feet, one thread each.
+//! Benchmarks of parts: packing, unpacking and hashing of feet, frames, reassembly, one thread each;
+//! and the whole pipeline in one process.
 //!
 //! `cargo bench --bench parts -- pack/zstd3` runs those of a name. Each part has its function here.
 
-use std::{hint::black_box, time::Duration};
-
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use crossbeam_channel::bounded;
+use std::hint::black_box;
+use std::io::{self, Seek, Write};
+use std::sync::Arc;
+use std::time::Duration;
 use viamillipede::codec::{Packer, Packing, Unpacker, packed_bound};
-use viamillipede::digest::{FootCheck, Piece, StreamDigest, foot_check};
-use viamillipede::foot::DEFAULT_FOOT_BYTES;
+use viamillipede::digest::{FootCheck, ShortFeet, StreamDigest, Stretch, foot_check};
+use viamillipede::foot::{Codec, DEFAULT_FOOT_BYTES, FootHeader};
+use viamillipede::proto::frame::{Ack, Frame, decode};
+use viamillipede::proto::reassembler::Reassembler;
+use viamillipede::rx::Sink;
+use viamillipede::stats::{self, Stats};
+use viamillipede::{both, config};
 
 #[path = "../testdata/corpus/make.rs"]
 #[expect(dead_code, reason = "its main is for making the files")]
@@ -71,24 +80,152 @@ fn digest(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stream_digest");
     const FEET: u64 = 1024;
     group.throughput(Throughput::Elements(FEET));
-    let first = foot_check(DEFAULT_FOOT_BYTES, 0, &raw);
-    let rest = FootCheck { root: None, ..first };
+    let FootCheck { check, root } = foot_check(DEFAULT_FOOT_BYTES, 0, &raw);
     group.bench_function("full_feet", |bencher| {
         bencher.iter(|| {
             let mut digest = StreamDigest::new();
-            digest.push(Piece::Full(first));
-            (1..FEET).for_each(|_| digest.push(Piece::Full(black_box(rest))));
+            for foot in 0..FEET {
+                let offset = foot * FOOT as u64;
+                let root = root.filter(|_| foot == 0);
+                digest.push(Stretch { offset, check: black_box(check), root });
+            }
             digest.finish()
         });
     });
     group.bench_function("short_feet_of_4_KiB", |bencher| {
         bencher.iter(|| {
-            let mut digest = StreamDigest::new();
-            (0..FEET).for_each(|_| digest.push(Piece::Short(black_box(&raw[..4096]))));
-            digest.finish()
+            let mut short_feet = ShortFeet::new(DEFAULT_FOOT_BYTES);
+            (0..FEET)
+                .filter_map(|foot| short_feet.push(foot * 4096, black_box(&raw[..4096])))
+                .count()
         });
     });
     group.finish();
+}
+
+/// Headers on and off the wire: what each foot costs beside its payload.
+fn frame(criterion: &mut Criterion) {
+    let ack = Frame::Ack(Ack {
+        cumulative: 1000,
+        limit: 1256,
+        ranges: (0..32).map(|hole| 1002 + 4 * hole..1004 + 4 * hole).collect(),
+        ..Ack::default()
+    });
+    let mut group = criterion.benchmark_group("frame");
+    for (kind, frame) in [("foot", Frame::Foot(header(7))), ("ack_of_32_ranges", ack)] {
+        let mut bytes = Vec::new();
+        group.bench_function(format!("encode/{kind}"), |bencher| {
+            bencher.iter(|| {
+                bytes.clear();
+                black_box(&frame).encode(&mut bytes);
+            });
+        });
+        group.bench_function(format!("decode/{kind}"), |bencher| {
+            bencher.iter(|| decode(black_box(&bytes)));
+        });
+    }
+    group.finish();
+}
+
+/// Feet through the receiver's window in the worst order that fits into it: back to front.
+fn reassembly(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reassembly");
+    for window_feet in [16, 256, 65_536] {
+        group.throughput(Throughput::Elements(window_feet));
+        group.bench_function(format!("window_of_{window_feet}"), |bencher| {
+            bencher.iter(|| {
+                let mut window = Reassembler::new(window_feet);
+                for id in (0..window_feet).rev() {
+                    window.insert(header(id));
+                }
+                while window.pop().is_some() {
+                    window.release();
+                }
+                window.cumulative()
+            });
+        });
+    }
+    group.finish();
+}
+
+fn header(id: u64) -> FootHeader {
+    let foot_bytes = DEFAULT_FOOT_BYTES;
+    FootHeader {
+        id,
+        offset: id * u64::from(foot_bytes),
+        raw_bytes: foot_bytes,
+        packed_bytes: foot_bytes,
+        codec: Codec::Raw,
+        check: [7; 32],
+    }
+}
+
+/// The whole pipeline in this process, over 127.0.0.1, from a file to nowhere.
+fn pipeline(criterion: &mut Criterion) {
+    const BYTES: usize = 64 << 20;
+    let mut source = tempfile::tempfile().expect("a temporary file");
+    let raw: Vec<u8> = (0..).flat_map(|seed| corpus::mixed(seed, FOOT)).take(BYTES).collect();
+    source.write_all(&raw).expect("room for the source");
+    let mut group = criterion.benchmark_group("pipeline");
+    group.throughput(Throughput::Bytes(BYTES as u64)).sample_size(10);
+    for (name, packing, verify) in [
+        ("raw", Packing::None, false),
+        ("verify", Packing::None, true),
+        ("lz4", Packing::Lz4, false),
+        ("zstd_3", Packing::Zstd(3), false),
+    ] {
+        let config = loop_config(packing, verify);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut source = source.try_clone().expect("a descriptor");
+                source.rewind().expect("a file can be rewound");
+                let (_, interrupt) = bounded(1);
+                let stats = Arc::new(Stats::new(stats::Role::Sender, 2));
+                let ports = both::Ports { source, sink: Box::new(Nowhere), stats, interrupt };
+                both::run(&config, ports).expect("it is delivered")
+            });
+        });
+    }
+    group.finish();
+}
+
+fn loop_config(packing: Packing, verify: bool) -> config::Loop {
+    config::Loop {
+        common: config::Common {
+            window_bytes: 64 << 20,
+            verify,
+            plain: true,
+            name: String::new(),
+            patience: None,
+            progress: config::ProgressMode::Never,
+            verbosity: config::Verbosity::Quiet,
+        },
+        packaging: config::Packaging { packing, foot_bytes: DEFAULT_FOOT_BYTES, size: None },
+        workers: 4,
+    }
+}
+
+/// A sink that takes everything at once.
+struct Nowhere;
+
+impl Write for Nowhere {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Nowhere {
+    fn name(&self) -> String {
+        "nowhere".to_owned()
+    }
+
+    fn close(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 criterion_group! {
@@ -97,6 +234,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(1));
-    targets = codec, digest
+    targets = codec, digest, frame, reassembly, pipeline
 }
 criterion_main!(parts);

@@ -1,4 +1,57 @@
-//! viamillipede carries one pipe from a host to another over several TCP connections.
+//! viamillipede carries one pipe from a host to another over several TCP connections, whole or not at
+//! all.
+//!
+//! ```text
+//!  sender:  read ─▶ pack ─▶ dispatch ─▶ workers ══ TCP ══▶ receiver:  workers ─▶ unpack ─▶ collect ─▶ write
+//!          stdin    rayon    owns       one per                       one per    rayon      owns       stdout
+//!          to feet  compress, proto::   connection                    connection verify,    proto::
+//!                   check     Sender                                             decompress Receiver
+//!                               ▲────────────── acks ◀────────────────────────────────────────┘
+//! ```
+//!
+//! The stream is cut into numbered blocks, *feet*, of at most the foot size; no foot crosses a multiple
+//! of it. Each foot carries a BLAKE3 check of its raw bytes. The receiver verifies a foot before it
+//! acknowledges it, so that an ack means *verified*; it writes feet in order, closes its sink, and only
+//! then says `Done`. The sender exits 0 only on `Done`.
+//!
+//! # Threads
+//!
+//! One thread owns each state machine, and nothing else touches it: [`tx`]'s dispatcher owns
+//! [`proto::sender::Sender`], [`rx`]'s collector owns [`proto::receiver::Receiver`]. Both are the calling
+//! threads of [`tx::run`] and [`rx::run`]. Beside them there are, at either end, one thread for each
+//! connection (`link`), a rayon pool that packs or unpacks, a thread that reads the source or writes the
+//! sink, one that accepts connections where this end listens, and those of [`watch`].
+//!
+//! They talk through channels. A stage that fails drops its ends of them; its neighbours take
+//! "disconnected" as "stop quietly, another has the reason". Threads may be stuck in the kernel in a read
+//! of stdin or a write of stdout, so the process never joins them: it exits.
+//!
+//! # Memory
+//!
+//! A fixed pool of foot buffers at each end is the back-pressure. At the sender a foot holds one buffer from
+//! its reading to its ack, and each packing thread has one to pack into; reading stops when there are none.
+//! At the receiver the window advertised is as many feet as there are buffers, less one for each
+//! connection and each unpacking thread; a foot beyond it is refused before it is given a buffer. All of
+//! it together is `--window`. The lowest missing foot is always inside the window and always finds a buffer,
+//! and nobody ever stops reading a socket, so there is no deadlock.
+//!
+//! # Who dials, who sends
+//!
+//! The one is independent of the other. A connection that was dialled and one that was accepted are the
+//! same thing once its hello is answered. The dialling end makes up a random session id; the first hello
+//! opens the session, and after it only connections of that session come in. A process that was restarted
+//! does not know the session, says so, and the other end gives up: there is no resuming across processes.
+//!
+//! # Modules, in the order to read them
+//!
+//! - [`foot`], [`codec`], [`digest`]: what a foot is, how it is packed and checked, how the digest of the
+//!   stream is combined from its feet.
+//! - [`proto`]: the protocol, free of I/O: frames, hello, and the two state machines.
+//! - `link`: connections, the same for either role; `net` and `cancel`: sockets and waiting;
+//!   `pool`, `team`: buffers and threads with a memory.
+//! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
+//! - [`config`] and [`cli`]: what the user may ask for; [`stats`] and [`watch`]: what people see;
+//!   [`error`]: what can go wrong, and the exit codes.
 
 pub mod both;
 mod cancel;

@@ -68,6 +68,9 @@ pub enum Miss {
     Restarted,
 }
 
+/// Makes the inlet of each new connection.
+pub type Inlets = Arc<dyn Fn(&Settled) -> Box<dyn Inlet> + Send + Sync>;
+
 /// What both roles give to their connections.
 pub struct Setup {
     /// Whether this end sends or receives.
@@ -77,7 +80,7 @@ pub struct Setup {
     /// The stream's label.
     pub name: String,
     /// Where feet go, once the session is settled.
-    pub inlet: Arc<dyn Fn(&Settled) -> Box<dyn Inlet> + Send + Sync>,
+    pub inlet: Inlets,
     /// What is counted.
     pub stats: Arc<Stats>,
     /// Stops everything.
@@ -101,7 +104,7 @@ pub fn start(
     };
     match rendezvous {
         Rendezvous::Dial { dests, workers } => {
-            dial::start(dests, *workers, setup.wish, setup.name, crew)?
+            dial::start(dests, *workers, setup.wish, &setup.name, &crew)?;
         }
         Rendezvous::Listen(listens) => {
             let gate = Gate::new(Listener {
@@ -121,7 +124,7 @@ pub fn start(
 #[derive(Clone)]
 struct Crew {
     role: Role,
-    inlet: Arc<dyn Fn(&Settled) -> Box<dyn Inlet> + Send + Sync>,
+    inlet: Inlets,
     stats: Arc<Stats>,
     cancel: Cancel,
     events: Sender<Event>,

@@ -1,10 +1,10 @@
 //! Receiving, the mirror of [`crate::tx`]:
 //!
-//! the connections' workers read feet into the buffers that [`unpack`] admits, [`unpack`] verifies and
-//! decompresses them in parallel, [`collect`] owns the protocol's receiving half and puts them in
-//! order, [`write`] gives them to the sink.
+//! the connections' workers read feet into the buffers that `unpack` admits, `unpack` verifies and
+//! decompresses them in parallel, `collect` owns the protocol's receiving half and puts them in
+//! order, `write` gives them to the sink.
 //!
-//! Nothing unverified, and nothing out of order, reaches [`write`].
+//! Nothing unverified, and nothing out of order, reaches `write`.
 
 mod collect;
 mod unpack;

@@ -1,6 +1,6 @@
 //! Transmitting, in the order of the pipeline:
 //!
-//! [`read`] cuts the source into feet, [`pack`] compresses and checks them in parallel, [`dispatch`]
+//! `read` cuts the source into feet, `pack` compresses and checks them in parallel, `dispatch`
 //! owns the protocol's sending half and hands them to the connections.
 //!
 //! Nothing is read before the other end has been met: what a foot is, is settled with it.
@@ -92,7 +92,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     reader.spawn()?;
     let roster = link::Roster::new(names, patience, Arc::clone(&stats));
     let inputs = dispatch::Inputs { events, packed, progress, interrupt };
-    let outcome = dispatch::run(settled, patience, first, roster, inputs, &stats);
+    let outcome = dispatch::run(settled, patience, first, roster, &inputs, &stats);
     cancel.cancel();
     pool.close();
     outcome

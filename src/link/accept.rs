@@ -95,11 +95,8 @@ struct Caller {
 impl Door {
     fn run(mut self) {
         loop {
-            let ready = match self.wait() {
-                Ok(ready) => ready,
-                // poll fails only for want of memory, which passes.
-                Err(_) => continue,
-            };
+            // poll fails only for want of memory, which passes.
+            let Ok(ready) = self.wait() else { continue };
             if self.crew.cancel.is_cancelled() {
                 return;
             }

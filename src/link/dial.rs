@@ -35,8 +35,8 @@ pub(super) fn start(
     dests: &[Dest],
     workers: u16,
     wish: Wish,
-    name: String,
-    crew: Crew,
+    name: &str,
+    crew: &Crew,
 ) -> Result<(), Error> {
     let session = SessionId(random()?);
     let shares = shares(dests, workers);
@@ -59,7 +59,7 @@ pub(super) fn start(
                 foot_bytes: wish.foot_bytes,
                 window_bytes: wish.window_bytes,
                 verify: wish.verify,
-                name: name.clone(),
+                name: name.to_owned(),
             };
             let dialler = Dialler {
                 dest: dest.clone(),

@@ -41,9 +41,11 @@ impl Roster {
         self.handles.insert(handle.id(), (handle, link));
     }
 
-    /// A connection is gone.
-    pub fn down(&mut self, worker: WorkerId, cause: String) {
-        if let Some((_, link)) = self.handles.remove(&worker) {
+    /// A connection is gone. It is *lost* if there was still something to carry.
+    pub fn down(&mut self, worker: WorkerId, cause: String, is_lost: bool) {
+        if let Some((_, link)) = self.handles.remove(&worker)
+            && is_lost
+        {
             self.causes.missed(link, Miss::Lost(cause));
             self.stats.lost_connections.increment();
         }

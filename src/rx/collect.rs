@@ -153,7 +153,7 @@ impl Collect {
                 Input::Frame { worker, frame }
             }
             Event::Down(worker, cause) => {
-                self.roster.down(worker, cause);
+                self.roster.down(worker, cause, !self.machine.is_delivered());
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),

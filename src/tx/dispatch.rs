@@ -38,7 +38,7 @@ pub(super) fn run(
     patience: Option<Duration>,
     first: Event,
     roster: Roster,
-    inputs: Inputs,
+    inputs: &Inputs,
     stats: &Arc<Stats>,
 ) -> Result<Delivered, Error> {
     let mut clock = Clock::new();
@@ -55,9 +55,7 @@ pub(super) fn run(
         stats: Arc::clone(stats),
         outcome: None,
     };
-    let events = inputs.events.clone();
-    let mut outcome =
-        dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
+    let mut outcome = dispatch.handle_event(now, first).and_then(|()| dispatch.turn(inputs, clock));
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -67,7 +65,7 @@ pub(super) fn run(
     if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
         delivered.digest = digest.finished;
     }
-    dispatch.roster.farewell(&events);
+    dispatch.roster.farewell(&inputs.events);
     outcome
 }
 
@@ -141,7 +139,7 @@ impl Dispatch {
             Event::Frame(worker, frame) => Input::Frame { worker, frame },
             Event::Written(worker) => Input::Written { worker },
             Event::Down(worker, cause) => {
-                self.roster.down(worker, cause);
+                self.roster.down(worker, cause, true);
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),
