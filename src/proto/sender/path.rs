@@ -73,8 +73,10 @@ impl Path {
     /// How long `bytes` more would take to arrive behind what is on the way already.
     pub(super) fn time_for(&self, bytes: u64) -> Option<Duration> {
         let rate = self.rate?;
-        let serialise = (self.in_flight_bytes + bytes) as f64 / rate as f64;
-        Some(self.rtt / 2 + Duration::from_secs_f64(serialise.min(1e6)))
+        let serialise = |bytes: u64| Duration::from_secs_f64((bytes as f64 / rate as f64).min(1e6));
+        // One round trip's worth of what is in flight travels, or is an ack; only the rest queues.
+        let queue = serialise(self.in_flight_bytes).saturating_sub(self.rtt);
+        Some(self.rtt / 2 + queue + serialise(bytes))
     }
 
     pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) {
