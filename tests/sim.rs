@@ -22,7 +22,7 @@ use std::time::Instant;
 use world::{Outcome, Summary, World};
 
 /// Seeds of every test run.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 5_000;
 /// Events that a failure shows; a replay shows them all.
 const TRACE: usize = 40;
 

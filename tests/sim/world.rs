@@ -276,10 +276,9 @@ impl World {
             [Delivered, Delivered] => true,
             _ if self.plan.expect == Expect::Delivered => false,
             [Failed(PeerLost | OutcomeUnknown), Delivered] => true,
-            [Failed(PeerLost | OutcomeUnknown), Failed(PeerLost)] => true,
-            _ if self.plan.expect == Expect::GivenUp => false,
-            [Failed(Aborted(_)), Failed(Corrupt(_))] => self.plan.hopeless.is_some(),
-            [Failed(PeerLost), Failed(Corrupt(_))] => self.plan.hopeless.is_some(),
+            [Failed(Aborted(_) | PeerLost) | Ordered, Failed(Corrupt(_))] => {
+                self.plan.hopeless.is_some()
+            }
             // One end told the other, or was never heard again.
             [Failed(PeerLost | OutcomeUnknown | Aborted(_)), Ordered | Failed(PeerLost)] => true,
             [Ordered | Failed(_), Failed(PeerLost | Aborted(_))] => true,

@@ -36,7 +36,7 @@ impl World {
     /// Back-off: doubling to two seconds, with jitter.
     fn redial(&mut self, slot: usize) {
         let tries = &mut self.slots[slot].tries;
-        let longest = (100 * MS << *tries).min(2 * SECOND);
+        let longest = ((100 * MS) << *tries).min(2 * SECOND);
         *tries = (*tries + 1).min(8);
         let delay = self.rng.within(longest / 2..longest);
         self.agenda.after(delay, Due::Dial { slot });
