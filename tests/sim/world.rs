@@ -275,7 +275,7 @@ impl World {
         let agree = match outcomes {
             [Delivered, Delivered] => true,
             _ if self.plan.expect == Expect::Delivered => false,
-            [Failed(PeerLost | OutcomeUnknown), Delivered] => true,
+            [Failed(OutcomeUnknown), Delivered] => true,
             [Failed(Aborted(_) | PeerLost) | Ordered, Failed(Corrupt(_))] => {
                 self.plan.hopeless.is_some()
             }
