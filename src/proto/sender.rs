@@ -446,6 +446,9 @@ impl Sender {
             if self.sink_blocked {
                 path.last_advance = now;
             }
+            self.rate_total -= path.rate();
+            path.age(now);
+            self.rate_total += path.rate();
             if now - path.last_heard >= self.liveness.dead_after(path.rtt) {
                 dead.push((worker, "nothing was heard from it"));
             } else if !path.in_flight.is_empty()

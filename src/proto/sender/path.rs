@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const SAMPLE: Duration = Duration::from_millis(2);
 /// A round trip stays the minimum for this long.
 const RTT_MEMORY: Duration = Duration::from_secs(10);
+/// A path on which nothing has moved for this long loses half its rate at each heartbeat.
+const STANDSTILL: Duration = Duration::from_secs(1);
 /// A worker that delivers a foot within this time may hold a second one that is not yet with the
 /// kernel: it bridges the hand-over between the threads, and a slow worker hoards nothing.
 const QUICK_FOOT: Duration = Duration::from_millis(50);
@@ -73,8 +75,10 @@ impl Path {
     /// How long `bytes` more would take to arrive behind what is on the way already.
     pub(super) fn time_for(&self, bytes: u64) -> Option<Duration> {
         let rate = self.rate?;
-        let serialise = (self.in_flight_bytes + bytes) as f64 / rate as f64;
-        Some(self.rtt / 2 + Duration::from_secs_f64(serialise.min(1e6)))
+        let serialise = |bytes: u64| Duration::from_secs_f64((bytes as f64 / rate as f64).min(1e6));
+        // One round trip's worth of what is in flight travels, or is an ack; only the rest queues.
+        let queue = serialise(self.in_flight_bytes).saturating_sub(self.rtt);
+        Some(self.rtt / 2 + queue + serialise(bytes))
     }
 
     pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) {
@@ -109,6 +113,14 @@ impl Path {
         });
         self.sample_start = now;
         self.sample_bytes = 0;
+    }
+
+    /// At each heartbeat: a path on which nothing moves is not as fast as it was, and nobody should
+    /// wait for it.
+    pub(super) fn age(&mut self, now: Instant) {
+        if !self.in_flight.is_empty() && now - self.last_advance > STANDSTILL + self.rtt * 2 {
+            self.rate = self.rate.map(|rate| (rate / 2).max(1));
+        }
     }
 
     /// The copy of a foot is given up; it no longer counts as on the way.

@@ -48,7 +48,13 @@ impl Sender {
     /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
     fn choose(&self, id: u64, patient: bool) -> Option<WorkerId> {
         let mut ready = self.ready.iter().map(|(_, worker)| *worker);
-        ready.find(|&worker| !patient || !self.should_wait(worker, id))
+        let first = ready.find(|&worker| !patient || !self.should_wait(worker, id));
+        if first.is_some() || self.in_flight_bytes > 0 {
+            return first;
+        }
+        // Each waits for another, and nothing is on the way that would end it: the quickest goes.
+        let ready = self.ready.iter().map(|(_, worker)| *worker);
+        ready.min_by_key(|&worker| self.feet_time(worker, id).unwrap_or(UNKNOWN))
     }
 
     /// Whether new foot `id` should rather wait for another worker than go to this one.
