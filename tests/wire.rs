@@ -3,10 +3,7 @@
 //!
 //! Does not know what the state machines do with a frame.
 
-// The paths make this file compile as a test binary of its own too, where cargo takes it for one.
-#[path = "wire/damage.rs"]
 mod damage;
-#[path = "wire/golden.rs"]
 mod golden;
 
 use viamillipede::proto::{
