@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const LATE: Duration = Duration::from_millis(50);
 /// How long a foot may take on a connection of which nothing is known.
 const UNKNOWN: Duration = Duration::from_secs(1);
+/// Longer than anything lasts, and short enough to reckon with.
+const LONG_SECONDS: f64 = 1e9;
 
 impl Sender {
     /// The next foot and its worker, taken note of as sent.
@@ -64,21 +66,25 @@ impl Sender {
         if others_rate == 0 {
             return false;
         }
-        let Some(time) = self.feet_time(worker, id) else {
+        let Some(foot) = &self.feet[(id - self.base) as usize] else { return false };
+        let bytes = u64::from(foot.header.packed_bytes);
+        let Some(time) = path.time_for(bytes) else {
             return !path.in_flight.is_empty(); // cold: one foot to learn from
         };
-        let seconds = |bytes: u64| Duration::from_secs_f64(bytes as f64 / others_rate as f64);
-        let window_bytes = (self.limit - id) * u64::from(self.config.foot_bytes);
+        if !self.workers.iter().any(|(other, path)| {
+            *other != worker && path.time_for(bytes).is_some_and(|others| others < time)
+        }) {
+            return false; // or all would wait for one another
+        }
+        let seconds = |bytes: u64| {
+            Duration::from_secs_f64((bytes as f64 / others_rate as f64).min(LONG_SECONDS))
+        };
+        let window_bytes = (self.limit - id).saturating_mul(u64::from(self.config.foot_bytes));
         if time > seconds(window_bytes) + LATE {
             return true;
         }
         let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
         self.end.is_some() && time > seconds(self.backlog_bytes + others_bytes) + LATE
-    }
-
-    fn feet_time(&self, worker: WorkerId, id: u64) -> Option<Duration> {
-        let foot = self.feet[(id - self.base) as usize].as_ref()?;
-        self.workers[&worker].time_for(u64::from(foot.header.packed_bytes))
     }
 
     /// A second copy of the oldest foot for an idle worker, if it blocks the window or the stream's
