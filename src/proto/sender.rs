@@ -303,10 +303,11 @@ impl Sender {
     /// The copy of foot `id` on `worker` will not arrive.
     fn lose(&mut self, id: u64, worker: WorkerId) {
         let Some(foot) = self.foot_mut(id) else { return };
-        for copy in &mut foot.copies {
-            if *copy == Some(worker) {
-                *copy = None;
-            }
+        match foot.copies {
+            // The copy that is left is the first again: it may get a second one.
+            [Some(first), second] if first == worker => foot.copies = [second, None],
+            [first, Some(second)] if second == worker => foot.copies = [first, None],
+            _ => {}
         }
         if foot.copies == [None; 2] {
             let bytes = u64::from(foot.header.packed_bytes);
