@@ -422,6 +422,9 @@ impl Sender {
         let Some(end) = self.end else {
             return self.close(worker, "it said that it is done before the stream's end");
         };
+        if self.sent_feet < end.feet || !self.unsent.is_empty() {
+            return self.close(worker, "it said that it is done before all was sent");
+        }
         if done.bytes != end.bytes {
             return self.fail(Failure::Corrupt(format!(
                 "the receiver wrote {} bytes of {}",
