@@ -346,7 +346,9 @@ impl Sender {
         }
         self.limit = self.limit.max(ack.limit);
         self.window_feet = self.window_feet.max(window_feet);
-        self.sink_blocked = ack.sink_blocked;
+        if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
+            self.sink_blocked = ack.sink_blocked; // not an older word that came over a slower worker
+        }
         self.written_bytes = self.written_bytes.max(ack.written_bytes);
         if ack.received_bytes > self.received_bytes || self.sink_blocked || self.all_acked() {
             self.liveness.progress(now);
