@@ -295,6 +295,9 @@ impl Receiver {
         if self.phase == Phase::Over {
             return;
         }
+        if self.end.is_some_and(|end| header.id >= end.feet) {
+            return self.close(worker, "it sent a foot beyond the end");
+        }
         self.liveness.progress(now);
         if self.workers.contains_key(&worker) {
             self.ack_due.insert(worker);
@@ -378,6 +381,7 @@ impl Receiver {
     fn handle_end(&mut self, worker: WorkerId, end: End) {
         match self.end {
             Some(known) if known == end => {}
+            Some(_) if self.is_delivered() => self.close(worker, "it said another end"),
             Some(_) => self.fail(Failure::Corrupt("the stream has two different ends".to_owned())),
             None if end.feet < self.window.seen() => {
                 self.close(worker, "it said an end before feet that it had sent");
