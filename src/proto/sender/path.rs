@@ -25,6 +25,7 @@ pub(super) struct Path {
     pub(super) in_flight_bytes: u64,
     /// Feet handed over that are not yet with the kernel.
     pub(super) unwritten_feet: u32,
+    pub(super) last_sent: Instant,
     pub(super) last_heard: Instant,
     /// When bytes last arrived over it, or had nothing to do there.
     pub(super) last_advance: Instant,
@@ -45,6 +46,7 @@ impl Path {
             in_flight: BTreeSet::new(),
             in_flight_bytes: 0,
             unwritten_feet: 0,
+            last_sent: now,
             last_heard: now,
             last_advance: now,
             rtt,
@@ -87,6 +89,7 @@ impl Path {
         self.in_flight.insert(id);
         self.in_flight_bytes += bytes;
         self.unwritten_feet += 1;
+        self.last_sent = now;
     }
 
     /// Foot `id` is acked; it was on this connection.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const LATE: Duration = Duration::from_millis(50);
 /// How long a foot may take on a connection of which nothing is known.
 const UNKNOWN: Duration = Duration::from_secs(1);
+/// A connection that was passed over for this long gets one foot, to see how fast it is by now.
+const PROBE: Duration = Duration::from_secs(10);
 /// Longer than anything lasts, and short enough to reckon with.
 const LONG_SECONDS: f64 = 1e9;
 
@@ -21,7 +23,7 @@ impl Sender {
     /// The next foot and its worker, taken note of as sent.
     pub(super) fn schedule(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
         if let Some(&id) = self.lost.first() {
-            let worker = self.choose(id, false)?;
+            let worker = self.choose(now, id, false)?;
             self.lost.remove(&id);
             self.counts.resent_feet += 1;
             return self.dispatch(now, worker, id);
@@ -29,7 +31,7 @@ impl Sender {
         if let Some(&id) = self.unsent.first()
             && id < self.limit
         {
-            let worker = self.choose(id, true)?;
+            let worker = self.choose(now, id, true)?;
             self.unsent.remove(&id);
             return self.dispatch(now, worker, id);
         }
@@ -48,13 +50,13 @@ impl Sender {
     }
 
     /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
-    fn choose(&self, id: u64, patient: bool) -> Option<WorkerId> {
+    fn choose(&self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
         let mut ready = self.ready.iter().map(|(_, worker)| *worker);
-        ready.find(|&worker| !patient || !self.should_wait(worker, id))
+        ready.find(|&worker| !patient || !self.should_wait(now, worker, id))
     }
 
     /// Whether new foot `id` should rather wait for another worker than go to this one.
-    fn should_wait(&self, worker: WorkerId, id: u64) -> bool {
+    fn should_wait(&self, now: Instant, worker: WorkerId, id: u64) -> bool {
         let path = &self.workers[&worker];
         if self.workers.len() == 1 {
             return false;
@@ -71,6 +73,9 @@ impl Sender {
         let Some(time) = path.time_for(bytes) else {
             return !path.in_flight.is_empty(); // cold: one foot to learn from
         };
+        if path.in_flight.is_empty() && now - path.last_sent >= PROBE {
+            return false; // it may have recovered; a probe that is late gets a second copy
+        }
         if !self.workers.iter().any(|(other, path)| {
             *other != worker && path.time_for(bytes).is_some_and(|others| others < time)
         }) {
