@@ -79,6 +79,11 @@ impl Path {
         Some(self.rtt / 2 + Duration::from_secs_f64(serialise.min(1e6)))
     }
 
+    /// How long until `bytes` more would be known to have arrived.
+    pub(super) fn ack_time_for(&self, bytes: u64) -> Option<Duration> {
+        self.time_for(bytes).map(|time| time + self.rtt / 2)
+    }
+
     pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) {
         if self.in_flight.is_empty() {
             self.last_advance = now;

@@ -110,7 +110,7 @@ impl Sender {
             .filter(|(_, worker)| *worker != holder)
             .filter_map(|(_, worker)| {
                 let path = &self.workers[worker];
-                let time = path.time_for(bytes).unwrap_or(UNKNOWN);
+                let time = path.ack_time_for(bytes).unwrap_or(UNKNOWN);
                 (path.unwritten_feet == 0).then_some((*worker, time))
             })
             .min_by_key(|(_, time)| *time)?;
@@ -137,7 +137,7 @@ impl Sender {
         let bytes = u64::from(foot.header.packed_bytes);
         if foot.copies == [None; 2] {
             self.backlog_bytes -= bytes;
-            let time = path.time_for(bytes).map_or(UNKNOWN, |time| time + path.rtt / 2);
+            let time = path.ack_time_for(bytes).unwrap_or(UNKNOWN);
             foot.due = Some(now + time + LATE);
         }
         let free = foot.copies.iter_mut().find(|copy| copy.is_none());
