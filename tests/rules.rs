@@ -9,6 +9,8 @@
 //! [`Sender`]: viamillipede::proto::sender::Sender
 //! [`Receiver`]: viamillipede::proto::receiver::Receiver
 
+#![expect(clippy::single_range_in_vec_init, reason = "acks carry lists of ranges, often of one")]
+
 mod acks;
 mod ending;
 mod hostile;

@@ -168,7 +168,7 @@ impl Pair {
             arrived.extend(wire.there.pop_front());
         }
         if small {
-            // A path that drops big packets still carries what is sent on a connection's first flight.
+            // What is small overtakes the feet that stay behind.
             let (feet, rest) = std::mem::take(&mut wire.there)
                 .into_iter()
                 .partition(|frame| matches!(frame, Frame::Foot(_)));

@@ -116,6 +116,24 @@ fn rule_08_the_stall_clock_stands_still_while_the_sink_blocks() {
 }
 
 #[test]
+fn rule_08_heartbeats_are_enough_for_the_receiver_while_its_sink_blocks() {
+    let mut rx = Rx::new(8);
+    rx.up(1);
+    rx.feet(1, [0, 1]);
+    for _ in 0..40 {
+        rx.advance(1000);
+        rx.ping(1, 3);
+    }
+    assert!(!rx.over, "a foot is on the way, but the sink has not even taken the first");
+    rx.sink_takes(2);
+    for _ in 0..40 {
+        rx.advance(1000);
+        rx.ping(1, 3);
+    }
+    assert!(rx.over, "now it is the foot that is missing");
+}
+
+#[test]
 fn rule_08_an_idle_source_is_never_a_dead_peer() {
     let mut pair = Pair::new(FOOT, 4);
     pair.up(1, Line::Rate(10_000_000));

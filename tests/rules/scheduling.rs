@@ -307,8 +307,8 @@ fn rule_05_equal_slow_workers_do_not_all_wait_for_one_another() {
     for worker in 1..=4 {
         tx.ack(worker, [u64::from(worker) - 1]);
     }
-    tx.offer(4..5);
     tx.finish(5);
+    tx.offer(4..5);
     assert_eq!(tx.sends().len(), 1, "somebody must take the last foot");
 }
 
