@@ -77,6 +77,12 @@ impl Reassembler {
         }
     }
 
+    /// Whether foot `id` is inside the window and not here.
+    pub fn is_missing(&self, id: u64) -> bool {
+        let Some(place) = id.checked_sub(self.written) else { return false };
+        id < self.limit() && self.slots.get(place as usize).is_none_or(Option::is_none)
+    }
+
     /// The next foot in order, once it is there.
     pub fn pop(&mut self) -> Option<FootHeader> {
         let place = (self.next - self.written) as usize; // below the slots' length

@@ -129,8 +129,6 @@ pub struct Receiver {
     phase: Phase,
     workers: BTreeMap<WorkerId, Path>,
     ack_due: BTreeSet<WorkerId>,
-    /// The connection that was heard last.
-    liveliest: Option<WorkerId>,
     control: VecDeque<(WorkerId, Frame)>,
     events: VecDeque<Event>,
     end: Option<End>,
@@ -144,6 +142,8 @@ pub struct Receiver {
     sent_feet: u64,
     /// The limit that the sender was told last.
     advertised: u64,
+    /// The sender was told last that the sink is what blocks.
+    told_blocked: bool,
     corrupt: BTreeMap<u64, u8>,
     duplicate_feet: u64,
 }
@@ -158,7 +158,6 @@ impl Receiver {
             phase: Phase::Receiving,
             workers: BTreeMap::new(),
             ack_due: BTreeSet::new(),
-            liveliest: None,
             control: VecDeque::new(),
             events: VecDeque::new(),
             end: None,
@@ -168,6 +167,7 @@ impl Receiver {
             received_bytes: 0,
             sent_feet: 0,
             advertised: 0,
+            told_blocked: false,
             corrupt: BTreeMap::new(),
             duplicate_feet: 0,
         }
@@ -276,7 +276,6 @@ impl Receiver {
 
     fn handle_up(&mut self, now: Instant, worker: WorkerId) {
         self.workers.insert(worker, Path { last_heard: now, connection_bytes: 0, echo: 0 });
-        self.liveliest = Some(worker);
         self.ack_due.insert(worker);
     }
 
@@ -286,7 +285,6 @@ impl Receiver {
             self.received_bytes += connection_bytes - path.connection_bytes;
             path.connection_bytes = connection_bytes;
             path.last_heard = now;
-            self.liveliest = Some(worker);
             self.liveness.progress(now);
         }
     }
@@ -294,6 +292,9 @@ impl Receiver {
     fn handle_foot(&mut self, now: Instant, worker: WorkerId, header: FootHeader) {
         if self.phase == Phase::Over {
             return;
+        }
+        if self.end.is_some_and(|end| header.id >= end.feet) {
+            return self.close(worker, "it sent a foot beyond the end");
         }
         self.liveness.progress(now);
         if self.workers.contains_key(&worker) {
@@ -333,8 +334,8 @@ impl Receiver {
     }
 
     fn handle_corrupt(&mut self, worker: WorkerId, id: u64) {
-        if id >= self.window.limit() || self.phase != Phase::Receiving {
-            return; // feet outside the window were refused before they were read
+        if !self.window.is_missing(id) || self.phase != Phase::Receiving {
+            return; // nobody waits for it: a good copy is here, or it was outside the window
         }
         let failures = self.corrupt.entry(id).or_insert(0);
         *failures += 1;
@@ -351,7 +352,6 @@ impl Receiver {
     fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
         let Some(path) = self.workers.get_mut(&worker) else { return };
         path.last_heard = now;
-        self.liveliest = Some(worker);
         if self.phase == Phase::Over {
             return;
         }
@@ -378,6 +378,7 @@ impl Receiver {
     fn handle_end(&mut self, worker: WorkerId, end: End) {
         match self.end {
             Some(known) if known == end => {}
+            Some(_) if self.is_delivered() => self.close(worker, "it said another end"),
             Some(_) => self.fail(Failure::Corrupt("the stream has two different ends".to_owned())),
             None if end.feet < self.window.seen() => {
                 self.close(worker, "it said an end before feet that it had sent");
@@ -395,15 +396,15 @@ impl Receiver {
         self.window.release();
         self.liveness.progress(now);
         // Every foot's own ack carries the limit; an ack for the limit's sake goes out only when the
-        // sender may be waiting for it, or the window has moved by a quarter.
+        // sender may be waiting for it, or for a sink that it believes busy (it holds second copies
+        // back as long), or the window has moved by a quarter.
         let moved = self.window.limit() - self.advertised;
         let used_up = self.window.seen().max(self.sent_feet) >= self.advertised;
-        if (used_up || moved * 4 >= self.config.window_feet)
-            && let Some(worker) = self.liveliest.filter(|worker| self.workers.contains_key(worker))
-        {
-            self.ack_due.insert(worker);
-        }
         self.judge_end();
+        let caught_up = self.told_blocked && !self.sink_blocked();
+        if used_up || caught_up || moved * 4 >= self.config.window_feet {
+            self.ack_due.extend(self.liveliest());
+        }
     }
 
     /// Once all is with the sink, the sink is to be closed.
@@ -438,6 +439,7 @@ impl Receiver {
             .get_mut(&worker)
             .map_or((0, 0), |path| (path.connection_bytes, std::mem::take(&mut path.echo)));
         self.advertised = self.window.limit();
+        self.told_blocked = self.sink_blocked();
         Ack {
             cumulative: self.window.cumulative(),
             limit: self.advertised,
@@ -445,9 +447,14 @@ impl Receiver {
             received_bytes: self.received_bytes,
             connection_bytes,
             written_bytes: self.written_bytes,
-            sink_blocked: self.sink_blocked(),
+            sink_blocked: self.told_blocked,
             echo,
         }
+    }
+
+    /// The connection that was heard last.
+    fn liveliest(&self) -> Option<WorkerId> {
+        self.workers.iter().max_by_key(|(_, path)| path.last_heard).map(|(worker, _)| *worker)
     }
 
     fn close_dead(&mut self, now: Instant) {

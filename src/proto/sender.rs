@@ -303,10 +303,11 @@ impl Sender {
     /// The copy of foot `id` on `worker` will not arrive.
     fn lose(&mut self, id: u64, worker: WorkerId) {
         let Some(foot) = self.foot_mut(id) else { return };
-        for copy in &mut foot.copies {
-            if *copy == Some(worker) {
-                *copy = None;
-            }
+        match foot.copies {
+            // The copy that is left is the first again: it may get a second one.
+            [Some(first), second] if first == worker => foot.copies = [second, None],
+            [first, Some(second)] if second == worker => foot.copies = [first, None],
+            _ => {}
         }
         if foot.copies == [None; 2] {
             let bytes = u64::from(foot.header.packed_bytes);
@@ -333,16 +334,21 @@ impl Sender {
     }
 
     fn handle_ack(&mut self, now: Instant, worker: WorkerId, ack: &Ack) {
-        let highest = ack.ranges.last().map_or(ack.cumulative, |range| range.end);
-        if highest > self.sent_feet {
+        let ends = ack.ranges.iter().map(|range| range.end);
+        if ends.fold(ack.cumulative, u64::max) > self.sent_feet {
             return self.close(worker, "it acknowledged a foot that was never sent");
         }
+        let Some(window_feet) = ack.limit.checked_sub(ack.cumulative) else {
+            return self.close(worker, "it set its limit below what it has");
+        };
         if let Some(path) = self.workers.get_mut(&worker) {
             path.heard_ack(now, ack);
         }
         self.limit = self.limit.max(ack.limit);
-        self.window_feet = self.window_feet.max(ack.limit - ack.cumulative);
-        self.sink_blocked = ack.sink_blocked;
+        self.window_feet = self.window_feet.max(window_feet);
+        if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
+            self.sink_blocked = ack.sink_blocked; // not an older word that came over a slower worker
+        }
         self.written_bytes = self.written_bytes.max(ack.written_bytes);
         if ack.received_bytes > self.received_bytes || self.sink_blocked || self.all_acked() {
             self.liveness.progress(now);
@@ -360,6 +366,12 @@ impl Sender {
         }
         if fresh.is_empty() {
             return;
+        }
+        // Feet are offered in any order, so there may be holes below the highest foot sent.
+        let mut ids = fresh.iter().cloned().flatten();
+        if let Some(id) = ids.find(|id| !self.was_sent(*id)) {
+            let lie = format!("the receiver acknowledged foot {id}, which was never sent");
+            return self.fail(Failure::Corrupt(lie));
         }
         self.liveness.progress(now);
         for id in fresh.into_iter().flatten() {
@@ -412,6 +424,9 @@ impl Sender {
         let Some(end) = self.end else {
             return self.close(worker, "it said that it is done before the stream's end");
         };
+        if self.sent_feet < end.feet || !self.unsent.is_empty() {
+            return self.close(worker, "it said that it is done before all was sent");
+        }
         if done.bytes != end.bytes {
             return self.fail(Failure::Corrupt(format!(
                 "the receiver wrote {} bytes of {}",
@@ -469,6 +484,11 @@ impl Sender {
     fn fail(&mut self, failure: Failure) {
         self.over = true;
         self.events.push_back(Event::Failed(failure));
+    }
+
+    /// Whether foot `id`, not acked before, has been on a worker.
+    fn was_sent(&self, id: u64) -> bool {
+        self.feet[(id - self.base) as usize].as_ref().is_some_and(|foot| foot.due.is_some())
     }
 
     fn foot_mut(&mut self, id: u64) -> Option<&mut Foot> {

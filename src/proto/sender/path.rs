@@ -27,6 +27,7 @@ pub(super) struct Path {
     pub(super) in_flight_bytes: u64,
     /// Feet handed over that are not yet with the kernel.
     pub(super) unwritten_feet: u32,
+    pub(super) last_sent: Instant,
     pub(super) last_heard: Instant,
     /// When bytes last arrived over it, or had nothing to do there.
     pub(super) last_advance: Instant,
@@ -47,6 +48,7 @@ impl Path {
             in_flight: BTreeSet::new(),
             in_flight_bytes: 0,
             unwritten_feet: 0,
+            last_sent: now,
             last_heard: now,
             last_advance: now,
             rtt,
@@ -81,6 +83,11 @@ impl Path {
         Some(self.rtt / 2 + queue + serialise(bytes))
     }
 
+    /// How long until `bytes` more would be known to have arrived.
+    pub(super) fn ack_time_for(&self, bytes: u64) -> Option<Duration> {
+        self.time_for(bytes).map(|time| time + self.rtt / 2)
+    }
+
     pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) {
         if self.in_flight.is_empty() {
             self.last_advance = now;
@@ -91,6 +98,7 @@ impl Path {
         self.in_flight.insert(id);
         self.in_flight_bytes += bytes;
         self.unwritten_feet += 1;
+        self.last_sent = now;
     }
 
     /// Foot `id` is acked; it was on this connection.

@@ -6,6 +6,7 @@
 //! see [`super::path`].
 
 use super::Sender;
+use super::path::Path;
 use crate::foot::FootHeader;
 use crate::proto::WorkerId;
 use std::time::{Duration, Instant};
@@ -14,12 +15,16 @@ use std::time::{Duration, Instant};
 const LATE: Duration = Duration::from_millis(50);
 /// How long a foot may take on a connection of which nothing is known.
 const UNKNOWN: Duration = Duration::from_secs(1);
+/// A connection that was passed over for this long gets one foot, to see how fast it is by now.
+const PROBE: Duration = Duration::from_secs(10);
+/// Longer than anything lasts, and short enough to reckon with.
+const LONG_SECONDS: f64 = 1e9;
 
 impl Sender {
     /// The next foot and its worker, taken note of as sent.
     pub(super) fn schedule(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
         if let Some(&id) = self.lost.first() {
-            let worker = self.choose(id, false)?;
+            let worker = self.choose(now, id, false)?;
             self.lost.remove(&id);
             self.counts.resent_feet += 1;
             return self.dispatch(now, worker, id);
@@ -27,7 +32,7 @@ impl Sender {
         if let Some(&id) = self.unsent.first()
             && id < self.limit
         {
-            let worker = self.choose(id, true)?;
+            let worker = self.choose(now, id, true)?;
             self.unsent.remove(&id);
             return self.dispatch(now, worker, id);
         }
@@ -46,19 +51,13 @@ impl Sender {
     }
 
     /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
-    fn choose(&self, id: u64, patient: bool) -> Option<WorkerId> {
+    fn choose(&self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
         let mut ready = self.ready.iter().map(|(_, worker)| *worker);
-        let first = ready.find(|&worker| !patient || !self.should_wait(worker, id));
-        if first.is_some() || self.in_flight_bytes > 0 {
-            return first;
-        }
-        // Each waits for another, and nothing is on the way that would end it: the quickest goes.
-        let ready = self.ready.iter().map(|(_, worker)| *worker);
-        ready.min_by_key(|&worker| self.feet_time(worker, id).unwrap_or(UNKNOWN))
+        ready.find(|&worker| !patient || !self.should_wait(now, worker, id))
     }
 
     /// Whether new foot `id` should rather wait for another worker than go to this one.
-    fn should_wait(&self, worker: WorkerId, id: u64) -> bool {
+    fn should_wait(&self, now: Instant, worker: WorkerId, id: u64) -> bool {
         let path = &self.workers[&worker];
         if self.workers.len() == 1 {
             return false;
@@ -70,21 +69,26 @@ impl Sender {
         if others_rate == 0 {
             return false;
         }
-        let Some(time) = self.feet_time(worker, id) else {
+        let Some(foot) = &self.feet[(id - self.base) as usize] else { return false };
+        let bytes = u64::from(foot.header.packed_bytes);
+        let Some(time) = path.time_for(bytes) else {
             return !path.in_flight.is_empty(); // cold: one foot to learn from
         };
-        let seconds = |bytes: u64| Duration::from_secs_f64(bytes as f64 / others_rate as f64);
-        let window_bytes = (self.limit - id) * u64::from(self.config.foot_bytes);
-        if time > seconds(window_bytes) + LATE {
-            return true;
+        if path.in_flight.is_empty() && now - path.last_sent >= PROBE {
+            return false; // it may have recovered; a probe that is late gets a second copy
         }
+        let seconds = |bytes: u64| {
+            Duration::from_secs_f64((bytes as f64 / others_rate as f64).min(LONG_SECONDS))
+        };
+        let window_bytes = (self.limit - id).saturating_mul(u64::from(self.config.foot_bytes));
         let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
-        self.end.is_some() && time > seconds(self.backlog_bytes + others_bytes) + LATE
-    }
-
-    fn feet_time(&self, worker: WorkerId, id: u64) -> Option<Duration> {
-        let foot = self.feet[(id - self.base) as usize].as_ref()?;
-        self.workers[&worker].time_for(u64::from(foot.header.packed_bytes))
+        let is_late = time > seconds(window_bytes) + LATE
+            || self.end.is_some() && time > seconds(self.backlog_bytes + others_bytes) + LATE;
+        // Only for a quicker one, or all would wait for one another.
+        let is_quicker = |(other, path): (&WorkerId, &Path)| {
+            *other != worker && path.time_for(bytes).is_some_and(|others| others < time)
+        };
+        is_late && self.workers.iter().any(is_quicker)
     }
 
     /// A second copy of the oldest foot for an idle worker, if it blocks the window or the stream's
@@ -105,7 +109,7 @@ impl Sender {
             .filter(|(_, worker)| *worker != holder)
             .filter_map(|(_, worker)| {
                 let path = &self.workers[worker];
-                let time = path.time_for(bytes).unwrap_or(UNKNOWN);
+                let time = path.ack_time_for(bytes).unwrap_or(UNKNOWN);
                 (path.unwritten_feet == 0).then_some((*worker, time))
             })
             .min_by_key(|(_, time)| *time)?;
@@ -132,7 +136,7 @@ impl Sender {
         let bytes = u64::from(foot.header.packed_bytes);
         if foot.copies == [None; 2] {
             self.backlog_bytes -= bytes;
-            let time = path.time_for(bytes).map_or(UNKNOWN, |time| time + path.rtt / 2);
+            let time = path.ack_time_for(bytes).unwrap_or(UNKNOWN);
             foot.due = Some(now + time + LATE);
         }
         let free = foot.copies.iter_mut().find(|copy| copy.is_none());
