@@ -8,28 +8,39 @@ use std::time::{Duration, Instant};
 const ALONE: Duration = Duration::from_millis(10);
 /// A short foot waits this long in any case.
 const LONGEST: Duration = Duration::from_millis(100);
-/// A foot that would be full this much later than `LONGEST` is waited for: one that leaves at
-/// 95 % of the way leaves a splinter behind it, up to the next multiple of the foot size.
-const GRACE: Duration = Duration::from_millis(10);
+/// A foot that would be full this much later than `LONGEST` is waited for. At 10 MB/s a foot of 1 MiB
+/// takes 105 ms to fill; one that leaves at 95 % of the way leaves a splinter behind it, up to the next
+/// multiple of the foot size, and so halves the mean foot.
+const GRACE: Duration = Duration::from_millis(20);
 /// A source that is silent for this long has said what it had to say. It only has to bridge the
 /// gaps between the writes of one burst.
 const QUIET: Duration = Duration::from_micros(300);
-/// Span over which the source's pace is judged.
-const SPAN: Duration = Duration::from_millis(100);
+/// Spans over which the source's pace is judged: the short one knows a bulk source soon, the long one
+/// bridges its pauses.
+const SPANS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
+/// Part of a foot that must have come within the last one or two spans of either kind.
+const BULK: [u64; 2] = [10, 2];
 
 /// Judges how long the bytes at hand may wait for more.
 ///
-/// A source at a bulk pace (half a foot within the last one or two `SPAN`s) gets `LONGEST`, so that
-/// a steady 10 MB/s makes whole feet; any other gets `ALONE`, or `QUIET` once it falls silent.
+/// A source at a bulk pace (about 5 MB/s with feet of 1 MiB) gets `LONGEST`, so that a steady 10 MB/s
+/// makes whole feet; any other gets `ALONE`, or `QUIET` once it falls silent.
 #[derive(Debug)]
 pub struct Flush {
     foot_bytes: u64,
     /// When the first of the bytes at hand came, and how many there are.
     waiting: Option<(Instant, u64)>,
     last_arrival: Instant,
-    span_start: Instant,
-    this_span_bytes: u64,
-    last_span_bytes: u64,
+    paces: [Pace; 2],
+}
+
+/// How much came within this span of time and the one before it.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    start: Instant,
+    span: Duration,
+    this_bytes: u64,
+    last_bytes: u64,
 }
 
 impl Flush {
@@ -39,16 +50,16 @@ impl Flush {
             foot_bytes: u64::from(foot_bytes),
             waiting: None,
             last_arrival: now,
-            span_start: now,
-            this_span_bytes: 0,
-            last_span_bytes: 0,
+            paces: SPANS.map(|span| Pace { start: now, span, this_bytes: 0, last_bytes: 0 }),
         }
     }
 
     /// `bytes` more are at hand.
     pub fn arrived(&mut self, now: Instant, bytes: usize) {
-        self.turn(now);
-        self.this_span_bytes += bytes as u64;
+        for pace in &mut self.paces {
+            pace.turn(now);
+            pace.this_bytes += bytes as u64;
+        }
         self.last_arrival = now;
         let (since, at_hand) = self.waiting.unwrap_or((now, 0));
         self.waiting = Some((since, at_hand + bytes as u64));
@@ -62,26 +73,35 @@ impl Flush {
     /// When the foot at hand, `room_bytes` short of full, must leave; `None` when there is none.
     /// `unacked` says whether anything is in flight.
     pub fn due(&mut self, now: Instant, unacked: bool, room_bytes: u64) -> Option<Instant> {
-        self.turn(now);
         let (since, at_hand) = self.waiting?;
-        let bulk = self.this_span_bytes + self.last_span_bytes >= self.foot_bytes / 2;
-        if !bulk && !unacked {
+        let is_bulk = self.is_bulk(now);
+        if !is_bulk && !unacked {
             return Some((since + ALONE).min(self.last_arrival + QUIET));
         }
         // At the pace of this foot, would a little more patience see it full?
         let age = now.saturating_duration_since(since).max(Duration::from_millis(1));
         let fill = age.mul_f64(room_bytes as f64 / at_hand as f64);
-        let nearly_full = bulk && age + fill <= LONGEST + GRACE;
+        let nearly_full = is_bulk && age + fill <= LONGEST + GRACE;
         Some(since + if nearly_full { LONGEST + GRACE } else { LONGEST })
     }
 
+    fn is_bulk(&mut self, now: Instant) -> bool {
+        for pace in &mut self.paces {
+            pace.turn(now);
+        }
+        let mut paces = self.paces.iter().zip(BULK);
+        paces.any(|(pace, part)| pace.this_bytes + pace.last_bytes >= self.foot_bytes / part)
+    }
+}
+
+impl Pace {
     /// Moves the span of judgement on to `now`.
     fn turn(&mut self, now: Instant) {
-        let spans = now.saturating_duration_since(self.span_start).as_millis() / SPAN.as_millis();
+        let spans = now.saturating_duration_since(self.start).as_millis() / self.span.as_millis();
         if spans > 0 {
-            self.last_span_bytes = if spans == 1 { self.this_span_bytes } else { 0 };
-            self.this_span_bytes = 0;
-            self.span_start = now;
+            self.last_bytes = if spans == 1 { self.this_bytes } else { 0 };
+            self.this_bytes = 0;
+            self.start = now;
         }
     }
 }
@@ -136,7 +156,7 @@ mod tests {
         flush.left();
         assert_eq!(flush.due(start + ALONE, false, 1), None);
 
-        for (slice, every_ms) in [(100_000, 10), (64 << 10, 6), (1_000_000, 100), (10_000, 1)] {
+        for (slice, every_ms) in [(100_000, 10), (64 << 10, 6), (1 << 20, 100), (10_000, 1)] {
             let feet = feet_of(slice, Duration::from_millis(every_ms), false);
             let mean = mean(&feet);
             assert!(mean > 700_000, "{slice} bytes every {every_ms} ms: mean foot {mean}");
@@ -155,7 +175,7 @@ mod tests {
         let mut flush = Flush::new(FOOT, start);
         flush.arrived(start, FOOT as usize);
         flush.left();
-        let later = start + SPAN * 3;
+        let later = start + SPANS[1] * 3;
         flush.arrived(later, 1);
         assert_eq!(flush.due(later, false, 1), Some(later + QUIET));
     }
