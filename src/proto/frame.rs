@@ -35,7 +35,7 @@ const FOOT_BYTES: usize = 64;
 const ACK_FIXED_BYTES: usize = 48;
 const RANGE_BYTES: usize = 16;
 const NACK_BYTES: usize = 8;
-const PING_BYTES: usize = 12;
+const PING_BYTES: usize = 13;
 const END_BYTES: usize = 56;
 const DONE_BYTES: usize = 48;
 const ABORT_FIXED_BYTES: usize = 1;
@@ -94,8 +94,10 @@ pub struct Ack {
 pub struct Ping {
     /// Not 0; echoed by the next ack on this connection.
     pub token: u32,
-    /// One more than the highest foot sent so far.
+    /// How many different feet were sent so far.
     pub sent_feet: u64,
+    /// There are more, and the window is what holds them back.
+    pub window_blocked: bool,
 }
 
 /// The length of the whole stream.

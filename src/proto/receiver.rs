@@ -5,11 +5,14 @@
 //!
 //! Does not know the feet's bytes, sockets or clocks: see [`super`].
 
+mod opening;
+
 use super::frame::{Abort, Ack, Done, End, Frame, MAX_ACK_RANGES, Ping};
 use super::liveness::Liveness;
 use super::reassembler::{Inserted, Reassembler};
 use super::{Failure, WorkerId};
 use crate::foot::{FootHeader, Hash};
+use opening::Opening;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,8 @@ pub struct Config {
     pub foot_bytes: u32,
     /// Feet that it holds at most.
     pub window_feet: u64,
+    /// Feet of the window that are open at first; it opens further as the connections need it.
+    pub open_feet: u64,
     /// How long without progress before giving up; `None` is for ever.
     pub patience: Option<Duration>,
 }
@@ -126,6 +131,7 @@ pub struct Receiver {
     config: Config,
     liveness: Liveness,
     window: Reassembler,
+    opening: Opening,
     phase: Phase,
     workers: BTreeMap<WorkerId, Path>,
     ack_due: BTreeSet<WorkerId>,
@@ -138,8 +144,9 @@ pub struct Receiver {
     writing: VecDeque<u32>,
     written_bytes: u64,
     received_bytes: u64,
-    /// Feet that the sender says it has sent.
+    /// How many different feet the sender says it has sent, and how many have come in.
     sent_feet: u64,
+    verified_feet: u64,
     /// The limit that the sender was told last.
     advertised: u64,
     /// The sender was told last that the sink is what blocks.
@@ -154,6 +161,7 @@ impl Receiver {
         Receiver {
             liveness: Liveness::new(config.patience, now),
             window: Reassembler::new(config.window_feet),
+            opening: Opening::new(config.open_feet, config.window_feet, now),
             config,
             phase: Phase::Receiving,
             workers: BTreeMap::new(),
@@ -166,6 +174,7 @@ impl Receiver {
             written_bytes: 0,
             received_bytes: 0,
             sent_feet: 0,
+            verified_feet: 0,
             advertised: 0,
             told_blocked: false,
             corrupt: BTreeMap::new(),
@@ -244,9 +253,9 @@ impl Receiver {
         self.events.pop_front()
     }
 
-    /// Feet below this number may be sent; the admission of new feet reads it.
+    /// Feet below this number may be sent.
     pub fn limit(&self) -> u64 {
-        self.window.limit()
+        self.advertised.max(self.window.written() + self.opening.feet())
     }
 
     /// Every foot below this number is verified.
@@ -303,7 +312,9 @@ impl Receiver {
         match self.window.insert(header) {
             Inserted::New => {
                 self.corrupt.remove(&header.id);
+                self.verified_feet += 1;
                 self.write_ready();
+                self.opening.sink_idle(now, !self.sink_blocked());
             }
             Inserted::Duplicate => {
                 self.duplicate_feet += 1;
@@ -356,13 +367,9 @@ impl Receiver {
             return;
         }
         match frame {
-            Frame::Ping(Ping { token, sent_feet }) => {
-                path.echo = token;
-                self.sent_feet = self.sent_feet.max(sent_feet);
-                self.ack_due.insert(worker);
-                if self.window.cumulative() >= self.sent_feet || self.sink_blocked() {
-                    self.liveness.progress(now);
-                }
+            Frame::Ping(ping) => {
+                path.echo = ping.token;
+                self.handle_ping(now, worker, ping);
             }
             Frame::End(end) => self.handle_end(worker, end),
             Frame::DoneAck if self.is_delivered() => self.finish(),
@@ -372,6 +379,17 @@ impl Receiver {
             Frame::Foot(_) | Frame::Ack(_) | Frame::Nack { .. } | Frame::Done(_) => {
                 self.close(worker, "it sent a frame that only a receiver sends");
             }
+        }
+    }
+
+    fn handle_ping(&mut self, now: Instant, worker: WorkerId, ping: Ping) {
+        self.sent_feet = self.sent_feet.max(ping.sent_feet);
+        self.ack_due.insert(worker);
+        if self.verified_feet >= self.sent_feet || self.sink_blocked() {
+            self.liveness.progress(now);
+        }
+        if ping.window_blocked {
+            self.opening.complained(now);
         }
     }
 
@@ -394,15 +412,16 @@ impl Receiver {
         let raw_bytes = self.writing.pop_front();
         self.written_bytes += u64::from(raw_bytes.expect("the sink takes only what it was given"));
         self.window.release();
+        self.opening.sink_idle(now, !self.sink_blocked());
         self.liveness.progress(now);
         // Every foot's own ack carries the limit; an ack for the limit's sake goes out only when the
         // sender may be waiting for it, or for a sink that it believes busy (it holds second copies
         // back as long), or the window has moved by a quarter.
-        let moved = self.window.limit() - self.advertised;
-        let used_up = self.window.seen().max(self.sent_feet) >= self.advertised;
+        let moved = self.limit() - self.advertised;
+        let used_up = self.window.seen() >= self.advertised;
         self.judge_end();
         let caught_up = self.told_blocked && !self.sink_blocked();
-        if used_up || caught_up || moved * 4 >= self.config.window_feet {
+        if used_up || caught_up || moved * 4 >= self.opening.feet() {
             self.ack_due.extend(self.liveliest());
         }
     }
@@ -438,7 +457,7 @@ impl Receiver {
             .workers
             .get_mut(&worker)
             .map_or((0, 0), |path| (path.connection_bytes, std::mem::take(&mut path.echo)));
-        self.advertised = self.window.limit();
+        self.advertised = self.limit();
         self.told_blocked = self.sink_blocked();
         Ack {
             cumulative: self.window.cumulative(),

@@ -8,10 +8,11 @@
 //!
 //! Does not know what a foot holds, and does not know sockets or clocks: see [`super`].
 
+mod hear;
 mod path;
 mod schedule;
 
-use super::frame::{Abort, Ack, Done, End, Frame, Ping};
+use super::frame::{Abort, Done, End, Frame, Ping};
 use super::liveness::Liveness;
 use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
@@ -117,6 +118,8 @@ pub struct Sender {
     backlog_bytes: u64,
     /// One more than the highest foot sent.
     sent_feet: u64,
+    /// How many different feet were sent.
+    different_feet: u64,
     /// The receiver takes feet below this number.
     limit: u64,
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
@@ -136,6 +139,8 @@ pub struct Sender {
     sink_blocked: bool,
     next_token: u32,
     reinject_at: Option<Instant>,
+    /// The receiver was told then that its window holds us back.
+    complained: Option<Instant>,
     counts: Counts,
     over: bool,
 }
@@ -153,6 +158,7 @@ impl Sender {
             lost: BTreeSet::new(),
             backlog_bytes: 0,
             sent_feet: 0,
+            different_feet: 0,
             limit: 0,
             window_feet: 0,
             workers: BTreeMap::new(),
@@ -167,6 +173,7 @@ impl Sender {
             sink_blocked: false,
             next_token: 1,
             reinject_at: None,
+            complained: None,
             counts: Counts::default(),
             over: false,
         }
@@ -223,11 +230,9 @@ impl Sender {
             self.reinject_at = None;
         }
         if self.liveness.is_expired(now) {
-            return self.fail(if self.all_acked() && self.end.is_some() {
-                Failure::OutcomeUnknown
-            } else {
-                Failure::PeerLost
-            });
+            // Once all has been sent the receiver may have all, whatever acks have come back.
+            let all_sent = self.end.is_some_and(|end| self.different_feet == end.feet);
+            return self.fail(if all_sent { Failure::OutcomeUnknown } else { Failure::PeerLost });
         }
         if self.liveness.take_heartbeat(now) {
             self.close_dead(now);
@@ -247,7 +252,10 @@ impl Sender {
         if self.over {
             return None;
         }
-        self.schedule(now).map(|(worker, header)| (worker, Frame::Foot(header)))
+        if let Some((worker, header)) = self.schedule(now) {
+            return Some((worker, Frame::Foot(header)));
+        }
+        self.complain(now)
     }
 
     /// When [`Sender::handle_timeout`] must be called.
@@ -259,6 +267,11 @@ impl Sender {
     /// What the owner must do next.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whether no foot is on its way, nor wanted again.
+    fn is_quiet(&self) -> bool {
+        self.in_flight_bytes == 0 && self.lost.is_empty()
     }
 
     /// Whether every foot offered so far is acked.
@@ -316,142 +329,22 @@ impl Sender {
         }
     }
 
-    fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
-        let Some(path) = self.workers.get_mut(&worker) else { return };
-        path.last_heard = now;
-        if self.over {
-            return;
-        }
-        match frame {
-            Frame::Ack(ack) => self.handle_ack(now, worker, &ack),
-            Frame::Nack { id } => self.handle_nack(worker, id),
-            Frame::Done(done) => self.handle_done(worker, done),
-            Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
-            Frame::Foot(_) | Frame::Ping(_) | Frame::End(_) | Frame::DoneAck => {
-                self.close(worker, "it sent a frame that only a sender sends");
-            }
-        }
-    }
-
-    fn handle_ack(&mut self, now: Instant, worker: WorkerId, ack: &Ack) {
-        let ends = ack.ranges.iter().map(|range| range.end);
-        if ends.fold(ack.cumulative, u64::max) > self.sent_feet {
-            return self.close(worker, "it acknowledged a foot that was never sent");
-        }
-        let Some(window_feet) = ack.limit.checked_sub(ack.cumulative) else {
-            return self.close(worker, "it set its limit below what it has");
-        };
-        if let Some(path) = self.workers.get_mut(&worker) {
-            path.heard_ack(now, ack);
-        }
-        self.limit = self.limit.max(ack.limit);
-        self.window_feet = self.window_feet.max(window_feet);
-        if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
-            self.sink_blocked = ack.sink_blocked; // not an older word that came over a slower worker
-        }
-        self.written_bytes = self.written_bytes.max(ack.written_bytes);
-        if ack.received_bytes > self.received_bytes || self.sink_blocked || self.all_acked() {
-            self.liveness.progress(now);
-        }
-        self.received_bytes = self.received_bytes.max(ack.received_bytes);
-
-        let mut fresh = Vec::new();
-        if ack.cumulative > self.base {
-            fresh.extend(self.acked.insert(self.base..ack.cumulative));
-        }
-        for range in &ack.ranges {
-            if range.end > self.base {
-                fresh.extend(self.acked.insert(range.start.max(self.base)..range.end));
-            }
-        }
-        if fresh.is_empty() {
-            return;
-        }
-        // Feet are offered in any order, so there may be holes below the highest foot sent.
-        let mut ids = fresh.iter().cloned().flatten();
-        if let Some(id) = ids.find(|id| !self.was_sent(*id)) {
-            let lie = format!("the receiver acknowledged foot {id}, which was never sent");
-            return self.fail(Failure::Corrupt(lie));
-        }
-        self.liveness.progress(now);
-        for id in fresh.into_iter().flatten() {
-            self.settle(now, id);
-        }
-        let base = self.acked.first_gap_at_or_after(self.base);
-        self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
-        self.base = base;
-        self.acked.remove_below(base);
-        self.judge_ready(worker);
-    }
-
-    /// Foot `id` is acked: whoever carries it has delivered.
-    fn settle(&mut self, now: Instant, id: u64) {
-        let Some(foot) = self.feet[(id - self.base) as usize].take() else { return };
-        let bytes = u64::from(foot.header.packed_bytes);
-        for worker in foot.copies.into_iter().flatten() {
-            if let Some(path) = self.workers.get_mut(&worker) {
-                self.rate_total -= path.rate();
-                path.delivered(now, id, bytes);
-                self.rate_total += path.rate();
-                self.in_flight_bytes -= bytes;
-                self.judge_ready(worker);
-            }
-        }
-        if self.lost.remove(&id) {
-            self.backlog_bytes -= bytes;
-        }
-        self.events.push_back(Event::Acked { id });
-    }
-
-    fn handle_nack(&mut self, worker: WorkerId, id: u64) {
-        if id >= self.sent_feet {
-            return self.close(worker, "it refused a foot that was never sent");
-        }
-        let Some(foot) = self.foot_mut(id) else { return };
-        let bytes = u64::from(foot.header.packed_bytes);
-        if foot.copies.contains(&Some(worker))
-            && let Some(path) = self.workers.get_mut(&worker)
-        {
-            path.forgot(id, bytes);
-            self.in_flight_bytes -= bytes;
-            self.counts.nacked_feet += 1;
-            self.lose(id, worker);
-            self.judge_ready(worker);
-        }
-    }
-
-    fn handle_done(&mut self, worker: WorkerId, done: Done) {
-        let Some(end) = self.end else {
-            return self.close(worker, "it said that it is done before the stream's end");
-        };
-        if self.sent_feet < end.feet || !self.unsent.is_empty() {
-            return self.close(worker, "it said that it is done before all was sent");
-        }
-        if done.bytes != end.bytes {
-            return self.fail(Failure::Corrupt(format!(
-                "the receiver wrote {} bytes of {}",
-                done.bytes, end.bytes
-            )));
-        }
-        if end.digest.is_some() && done.digest != end.digest {
-            return self.fail(Failure::Corrupt("the digests of the two ends differ".to_owned()));
-        }
-        self.over = true;
-        self.control.extend(self.workers.keys().map(|&worker| (worker, Frame::DoneAck)));
-        self.events.push_back(Event::Delivered(done));
-    }
-
     /// What a connection is told when it comes up and at every heartbeat.
     fn greet(&mut self, now: Instant, worker: WorkerId) {
+        let ping = self.ping(now, worker, false);
+        self.control.push_back((worker, Frame::Ping(ping)));
+        if let Some(end) = self.end {
+            self.control.push_back((worker, Frame::End(end)));
+        }
+    }
+
+    pub(super) fn ping(&mut self, now: Instant, worker: WorkerId, window_blocked: bool) -> Ping {
         let token = self.next_token;
         self.next_token = token.checked_add(1).unwrap_or(1);
         if let Some(path) = self.workers.get_mut(&worker) {
             path.pinged(now, token);
         }
-        self.control.push_back((worker, Frame::Ping(Ping { token, sent_feet: self.sent_feet })));
-        if let Some(end) = self.end {
-            self.control.push_back((worker, Frame::End(end)));
-        }
+        Ping { token, sent_feet: self.different_feet, window_blocked }
     }
 
     /// Gives up connections that are silent, or whose feet stand still while the sink does not.
@@ -484,11 +377,6 @@ impl Sender {
     fn fail(&mut self, failure: Failure) {
         self.over = true;
         self.events.push_back(Event::Failed(failure));
-    }
-
-    /// Whether foot `id`, not acked before, has been on a worker.
-    fn was_sent(&self, id: u64) -> bool {
-        self.feet[(id - self.base) as usize].as_ref().is_some_and(|foot| foot.due.is_some())
     }
 
     fn foot_mut(&mut self, id: u64) -> Option<&mut Foot> {

@@ -13,7 +13,7 @@ use crate::foot::Hash;
 use crate::link::{Event, Roster};
 use crate::pool::Filled;
 use crate::proto::WorkerId;
-use crate::proto::hello::Settled;
+use crate::proto::hello::{Settled, min_window_feet};
 use crate::proto::receiver::{self, Config, Input, Receiver as Machine};
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, never, select};
@@ -44,8 +44,12 @@ pub(super) fn run(
 ) -> Result<Delivered, Error> {
     let mut clock = Clock::new();
     let now = clock.now();
-    let config =
-        Config { foot_bytes: settled.foot_bytes, window_feet: admission.window_feet(), patience };
+    let config = Config {
+        foot_bytes: settled.foot_bytes,
+        window_feet: admission.window_feet(),
+        open_feet: min_window_feet(settled.workers),
+        patience,
+    };
     let mut collect = Collect {
         machine: Machine::new(config, now),
         roster,

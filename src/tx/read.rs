@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// While a short foot waits for acks, this often is looked whether they have come.
+/// While a short foot waits, this often is looked whether it still must: acks come, the source's pace
+/// changes.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// What the reader says to the dispatcher.
@@ -142,10 +143,8 @@ impl Reader {
             if due.is_some_and(|due| due <= now) {
                 return Ok(Fill::Foot(filled));
             }
-            let look = unacked.then(|| now + LOOK);
-            let Some(readable) =
-                self.wait(due.map(|due| look.map_or(due, |look| due.min(look))))?
-            else {
+            let deadline = due.map(|due| due.min(now + LOOK));
+            let Some(readable) = self.wait(deadline)? else {
                 return Ok(Fill::Stopped);
             };
             if !readable {

@@ -81,7 +81,7 @@ fn no_other_frame_upsets_the_sender() {
         frames.push(Frame::Nack { id: a });
         frames.push(Frame::Done(Done { bytes: a, digest: None }));
         frames.push(Frame::End(End { feet: a, bytes: a, digest: None }));
-        frames.push(Frame::Ping(Ping { token: a as u32, sent_feet: a }));
+        frames.push(Frame::Ping(Ping { token: a as u32, sent_feet: a, window_blocked: true }));
     }
     for frame in frames {
         let mut tx = busy_tx();
@@ -148,7 +148,7 @@ fn no_frame_upsets_the_receiver() {
     for a in NUMBERS {
         frames.push(Frame::Nack { id: a });
         frames.push(Frame::Done(Done { bytes: a, digest: None }));
-        frames.push(Frame::Ping(Ping { token: a as u32, sent_feet: a }));
+        frames.push(Frame::Ping(Ping { token: a as u32, sent_feet: a, window_blocked: true }));
         frames.extend(NUMBERS.map(|b| Frame::End(End { feet: a, bytes: b, digest: None })));
     }
     for frame in frames {

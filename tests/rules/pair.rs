@@ -59,7 +59,10 @@ impl Pair {
         let patience = Some(PATIENCE);
         Pair {
             sender: Sender::new(sender::Config { foot_bytes, patience }, now),
-            receiver: Receiver::new(receiver::Config { foot_bytes, window_feet, patience }, now),
+            receiver: Receiver::new(
+                receiver::Config { foot_bytes, window_feet, open_feet: window_feet, patience },
+                now,
+            ),
             now,
             wires: BTreeMap::new(),
             sink_works: true,

@@ -28,7 +28,7 @@ impl Rx {
 
     pub(super) fn with_patience(window_feet: u64, patience: Option<Duration>) -> Rx {
         let now = Instant::now();
-        let config = Config { foot_bytes: FOOT, window_feet, patience };
+        let config = Config { foot_bytes: FOOT, window_feet, open_feet: window_feet, patience };
         let receiver = Receiver::new(config, now);
         Rx { receiver, now, says: Vec::new(), events: Vec::new(), with_sink: 0, over: false }
     }
@@ -61,7 +61,7 @@ impl Rx {
     }
 
     pub(super) fn ping(&mut self, worker: u32, sent_feet: u64) {
-        self.frame(worker, Frame::Ping(Ping { token: 7, sent_feet }));
+        self.frame(worker, Frame::Ping(Ping { token: 7, sent_feet, window_blocked: false }));
     }
 
     pub(super) fn end(&mut self, worker: u32, feet: u64) {

@@ -51,6 +51,17 @@ fn equal_links_are_filled() {
 }
 
 #[test]
+fn the_window_opens_as_far_as_a_long_fat_way_needs() {
+    let link = LinkPlan { bytes_per_second: 10_000 * MBIT, delay: 150 * MS, workers: 4 };
+    let mut plan = plan(vec![link], 5_000);
+    let all_open = run(&plan).last_ack;
+    plan.open_feet = 12;
+    let opening = run(&plan).last_ack;
+    // From 12 feet to 2 x 358 in six doublings, each of which costs a round trip at most.
+    assert!(opening <= all_open + 6 * 300 * MS, "{} ms, {}", opening / MS, all_open / MS);
+}
+
+#[test]
 fn a_slower_link_beside_a_fast_one_does_little_harm() {
     let link = |mbit: u64, rtt: u64, workers| LinkPlan {
         bytes_per_second: mbit * MBIT,
@@ -67,6 +78,7 @@ fn a_slower_link_beside_a_fast_one_does_little_harm() {
                     let (mut alone, mut both) = (plan(vec![fast], 200), plan(both, 200));
                     if wide {
                         (alone.window_feet, both.window_feet) = (256, 256);
+                        (alone.open_feet, both.open_feet) = (256, 256);
                     }
                     let [alone_time, both_time] = [&alone, &both].map(|plan| run(plan).last_ack);
                     let line = format!(
@@ -127,6 +139,7 @@ fn plan(links: Vec<LinkPlan>, feet: u64) -> Plan {
         kernel_bytes: 256 << 10,
         chunk_bytes: 64 << 10,
         window_feet,
+        open_feet: window_feet,
         buffers: feet,
         patience: Some(120 * SECOND),
         dialler: Side::Sender,

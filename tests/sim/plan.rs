@@ -60,6 +60,7 @@ pub(super) struct Plan {
     pub(super) kernel_bytes: u64,
     pub(super) chunk_bytes: u64,
     pub(super) window_feet: u64,
+    pub(super) open_feet: u64,
     /// Feet that the sender holds at most between reading and ack.
     pub(super) buffers: u64,
     pub(super) patience: Option<u64>,
@@ -115,13 +116,15 @@ impl Plan {
                 .collect()
         };
         let (source_pauses, sink_pauses) = (pauses(rng), pauses(rng));
+        let window_feet = floor + if rng.one_in(2) { 0 } else { rng.within(0..200) };
         let mut plan = Plan {
             seed,
             foot_bytes,
             links,
             kernel_bytes: rng.within(32..256) << 10,
             chunk_bytes: 16 << 10,
-            window_feet: floor + if rng.one_in(2) { 0 } else { rng.within(0..200) },
+            window_feet,
+            open_feet: if rng.one_in(2) { floor } else { window_feet },
             buffers: rng.magnitude(floor..300),
             patience,
             dialler: if rng.one_in(2) { Side::Sender } else { Side::Receiver },

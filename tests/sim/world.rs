@@ -96,7 +96,8 @@ impl World {
         let patience = plan.patience.map(Duration::from_nanos);
         let (foot_bytes, window_feet) = (plan.foot_bytes, plan.window_feet);
         let sender = Sender::new(sender::Config { foot_bytes, patience }, base);
-        let config = receiver::Config { foot_bytes, window_feet, patience };
+        let open_feet = plan.open_feet;
+        let config = receiver::Config { foot_bytes, window_feet, open_feet, patience };
         let links = plan.links.iter().map(|link| Link::new(link.bytes_per_second, link.delay));
         let slots = plan.links.iter().enumerate().flat_map(|(link, plan)| {
             (0..plan.workers).map(move |_| Slot { link, conn: None, tries: 0 })

@@ -89,7 +89,7 @@ fn other_frames() -> Vec<(&'static str, Frame)> {
     let long = "é".repeat(MAX_REASON_BYTES / 2);
     vec![
         ("nack", Frame::Nack { id: feet }),
-        ("ping", Frame::Ping(Ping { token: 0x5152_5354, sent_feet: feet })),
+        ("ping", Frame::Ping(Ping { token: 0x5152_5354, sent_feet: feet, window_blocked: true })),
         ("end_plain", Frame::End(End { feet, bytes, digest: None })),
         ("end_digest", Frame::End(End { feet, bytes, digest: Some(hash()) })),
         ("end_empty", Frame::End(End { feet: 0, bytes: 0, digest: Some([0; 32]) })),

@@ -145,8 +145,12 @@ fn ranges(fields: &mut Fields<'_>, cumulative: u64) -> Result<Vec<Range<u64>>, M
 
 fn ping(fields: &mut Fields<'_>) -> Result<Ping, Malformed> {
     let (token, sent_feet) = (fields.u32()?, fields.u64()?);
+    let window_blocked = fields.flag("window_blocked")?;
     // In an ack 0 means that it answers no ping.
-    if token == 0 { Err(Malformed::Value("token")) } else { Ok(Ping { token, sent_feet }) }
+    if token == 0 {
+        return Err(Malformed::Value("token"));
+    }
+    Ok(Ping { token, sent_feet, window_blocked })
 }
 
 fn digest(fields: &mut Fields<'_>) -> Result<Option<Hash>, Malformed> {

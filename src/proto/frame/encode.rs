@@ -84,6 +84,7 @@ fn ack(ack: &Ack, out: &mut Vec<u8>) {
 fn ping(ping: &Ping, out: &mut Vec<u8>) {
     out.extend_from_slice(&ping.token.to_le_bytes());
     out.extend_from_slice(&ping.sent_feet.to_le_bytes());
+    out.push(u8::from(ping.window_blocked));
 }
 
 fn end(end: &End, out: &mut Vec<u8>) {

@@ -148,11 +148,14 @@ impl Path {
             self.arrived_bytes = ack.connection_bytes;
             self.last_advance = now;
         }
-        if let Some((token, at)) = self.ping
-            && ack.echo == token
-        {
-            self.ping = None;
-            self.sampled_rtt(now, now.saturating_duration_since(at));
+        match self.ping {
+            Some((token, at)) if token == ack.echo => {
+                self.ping = None;
+                self.sampled_rtt(now, now.saturating_duration_since(at));
+            }
+            // One ack has answered this ping and a newer one.
+            Some((token, _)) if token < ack.echo => self.ping = None,
+            _ => {}
         }
     }
 

@@ -6,9 +6,9 @@
 //! see [`super::path`].
 
 use super::Sender;
-use super::path::Path;
 use crate::foot::FootHeader;
 use crate::proto::WorkerId;
+use crate::proto::frame::Frame;
 use std::time::{Duration, Instant};
 
 /// An ack this much later than expected may still be the machine's doing, not the path's.
@@ -17,6 +17,8 @@ const LATE: Duration = Duration::from_millis(50);
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// A connection that was passed over for this long gets one foot, to see how fast it is by now.
 const PROBE: Duration = Duration::from_secs(10);
+/// Shortest time between two complaints about the window.
+const COMPLAINT: Duration = Duration::from_millis(2);
 /// Longer than anything lasts, and short enough to reckon with.
 const LONG_SECONDS: f64 = 1e9;
 
@@ -80,15 +82,41 @@ impl Sender {
         let seconds = |bytes: u64| {
             Duration::from_secs_f64((bytes as f64 / others_rate as f64).min(LONG_SECONDS))
         };
-        let window_bytes = (self.limit - id).saturating_mul(u64::from(self.config.foot_bytes));
+        let others_feet = self.limit - id - 1;
+        let window_bytes = others_feet.saturating_mul(u64::from(self.config.foot_bytes));
+        let window_time = seconds(window_bytes);
         let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
-        let is_late = time > seconds(window_bytes) + LATE
-            || self.end.is_some() && time > seconds(self.backlog_bytes + others_bytes) + LATE;
-        // Only for a quicker one, or all would wait for one another.
-        let is_quicker = |(other, path): (&WorkerId, &Path)| {
-            *other != worker && path.time_for(bytes).is_some_and(|others| others < time)
-        };
-        is_late && self.workers.iter().any(is_quicker)
+        let is_end = self.end.is_some();
+        let end_time = seconds(self.backlog_bytes + others_bytes) + LATE;
+        if time <= window_time && (!is_end || time <= end_time) {
+            return false;
+        }
+        // It may be late. Only for a quicker one, or all would wait for one another.
+        let others = self.workers.iter().filter(|(other, _)| **other != worker);
+        let quickest = others
+            .filter_map(|(_, path)| Some((path.time_for(bytes)?, path.rtt / 2)))
+            .filter(|(others_time, _)| *others_time < time)
+            .min();
+        quickest.is_some_and(|(others_time, way)| {
+            time > others_time + window_time || is_end && time > way + end_time
+        })
+    }
+
+    /// Tells the receiver that its window is what holds us back, so that it may open it further; not at
+    /// every foot.
+    pub(super) fn complain(&mut self, now: Instant) -> Option<(WorkerId, Frame)> {
+        let next = *self.unsent.first()?;
+        if self.limit == 0 {
+            return None; // it has not said yet how far its window is open
+        }
+        let (_, worker) = *self.ready.first()?;
+        let rtt = self.workers[&worker].rtt;
+        let recently = |at: Instant| now < at + rtt.clamp(COMPLAINT, PROBE);
+        if next < self.limit || self.complained.is_some_and(recently) {
+            return None;
+        }
+        self.complained = Some(now);
+        Some((worker, Frame::Ping(self.ping(now, worker, true))))
     }
 
     /// A second copy of the oldest foot for an idle worker, if it blocks the window or the stream's
@@ -134,6 +162,7 @@ impl Sender {
         let foot = self.feet[place].as_mut()?;
         let path = self.workers.get_mut(&worker)?;
         let bytes = u64::from(foot.header.packed_bytes);
+        self.different_feet += u64::from(foot.due.is_none());
         if foot.copies == [None; 2] {
             self.backlog_bytes -= bytes;
             let time = path.ack_time_for(bytes).unwrap_or(UNKNOWN);

@@ -1,0 +1,141 @@
+//! What the receiver says, and what follows from it.
+//!
+//! Whatever it says, the sender stays sound: what cannot be true closes the connection, or ends the
+//! stream. Does not decide where feet go: see [`super::schedule`].
+
+use super::{Event, Sender};
+use crate::proto::frame::{Ack, Done, Frame};
+use crate::proto::{Failure, WorkerId};
+use std::time::Instant;
+
+impl Sender {
+    pub(super) fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
+        let Some(path) = self.workers.get_mut(&worker) else { return };
+        path.last_heard = now;
+        if self.over {
+            return;
+        }
+        match frame {
+            Frame::Ack(ack) => self.handle_ack(now, worker, &ack),
+            Frame::Nack { id } => self.handle_nack(worker, id),
+            Frame::Done(done) => self.handle_done(worker, done),
+            Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
+            Frame::Foot(_) | Frame::Ping(_) | Frame::End(_) | Frame::DoneAck => {
+                self.close(worker, "it sent a frame that only a sender sends");
+            }
+        }
+    }
+
+    fn handle_ack(&mut self, now: Instant, worker: WorkerId, ack: &Ack) {
+        let ends = ack.ranges.iter().map(|range| range.end);
+        if ends.fold(ack.cumulative, u64::max) > self.sent_feet {
+            return self.close(worker, "it acknowledged a foot that was never sent");
+        }
+        let Some(window_feet) = ack.limit.checked_sub(ack.cumulative) else {
+            return self.close(worker, "it set its limit below what it has");
+        };
+        if let Some(path) = self.workers.get_mut(&worker) {
+            path.heard_ack(now, ack);
+        }
+        self.limit = self.limit.max(ack.limit);
+        self.window_feet = self.window_feet.max(window_feet);
+        if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
+            self.sink_blocked = ack.sink_blocked; // not an older word that came over a slower worker
+        }
+        self.written_bytes = self.written_bytes.max(ack.written_bytes);
+        if ack.received_bytes > self.received_bytes || self.sink_blocked || self.is_quiet() {
+            self.liveness.progress(now);
+        }
+        self.received_bytes = self.received_bytes.max(ack.received_bytes);
+
+        let mut fresh = Vec::new();
+        if ack.cumulative > self.base {
+            fresh.extend(self.acked.insert(self.base..ack.cumulative));
+        }
+        for range in &ack.ranges {
+            if range.end > self.base {
+                fresh.extend(self.acked.insert(range.start.max(self.base)..range.end));
+            }
+        }
+        if fresh.is_empty() {
+            return;
+        }
+        // Feet are offered in any order, so there may be holes below the highest foot sent.
+        let mut ids = fresh.iter().cloned().flatten();
+        if let Some(id) = ids.find(|id| !self.was_sent(*id)) {
+            let lie = format!("the receiver acknowledged foot {id}, which was never sent");
+            return self.fail(Failure::Corrupt(lie));
+        }
+        self.liveness.progress(now);
+        for id in fresh.into_iter().flatten() {
+            self.settle(now, id);
+        }
+        let base = self.acked.first_gap_at_or_after(self.base);
+        self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
+        self.base = base;
+        self.acked.remove_below(base);
+        self.judge_ready(worker);
+    }
+
+    /// Foot `id` is acked: whoever carries it has delivered.
+    fn settle(&mut self, now: Instant, id: u64) {
+        let Some(foot) = self.feet[(id - self.base) as usize].take() else { return };
+        let bytes = u64::from(foot.header.packed_bytes);
+        for worker in foot.copies.into_iter().flatten() {
+            if let Some(path) = self.workers.get_mut(&worker) {
+                self.rate_total -= path.rate();
+                path.delivered(now, id, bytes);
+                self.rate_total += path.rate();
+                self.in_flight_bytes -= bytes;
+                self.judge_ready(worker);
+            }
+        }
+        if self.lost.remove(&id) {
+            self.backlog_bytes -= bytes;
+        }
+        self.events.push_back(Event::Acked { id });
+    }
+
+    fn handle_nack(&mut self, worker: WorkerId, id: u64) {
+        if id >= self.sent_feet {
+            return self.close(worker, "it refused a foot that was never sent");
+        }
+        let Some(foot) = self.foot_mut(id) else { return };
+        let bytes = u64::from(foot.header.packed_bytes);
+        if foot.copies.contains(&Some(worker))
+            && let Some(path) = self.workers.get_mut(&worker)
+        {
+            path.forgot(id, bytes);
+            self.in_flight_bytes -= bytes;
+            self.counts.nacked_feet += 1;
+            self.lose(id, worker);
+            self.judge_ready(worker);
+        }
+    }
+
+    fn handle_done(&mut self, worker: WorkerId, done: Done) {
+        let Some(end) = self.end else {
+            return self.close(worker, "it said that it is done before the stream's end");
+        };
+        if self.sent_feet < end.feet || !self.unsent.is_empty() {
+            return self.close(worker, "it said that it is done before all was sent");
+        }
+        if done.bytes != end.bytes {
+            return self.fail(Failure::Corrupt(format!(
+                "the receiver wrote {} bytes of {}",
+                done.bytes, end.bytes
+            )));
+        }
+        if end.digest.is_some() && done.digest != end.digest {
+            return self.fail(Failure::Corrupt("the digests of the two ends differ".to_owned()));
+        }
+        self.over = true;
+        self.control.extend(self.workers.keys().map(|&worker| (worker, Frame::DoneAck)));
+        self.events.push_back(Event::Delivered(done));
+    }
+
+    /// Whether foot `id`, not acked before, has been on a worker.
+    fn was_sent(&self, id: u64) -> bool {
+        self.feet[(id - self.base) as usize].as_ref().is_some_and(|foot| foot.due.is_some())
+    }
+}
