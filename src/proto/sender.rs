@@ -409,8 +409,8 @@ impl Sender {
     }
 
     fn handle_done(&mut self, worker: WorkerId, done: Done) {
-        let Some(end) = self.end else {
-            return self.close(worker, "it said that it is done before the stream's end");
+        let Some(end) = self.end.filter(|end| self.sent_feet >= end.feet) else {
+            return self.close(worker, "it said that it is done before all was sent");
         };
         if done.bytes != end.bytes {
             return self.fail(Failure::Corrupt(format!(
