@@ -4,7 +4,7 @@ use super::process::{End, Ended, Pair};
 use super::relay::{Fate, Judge, Relay};
 use super::stream::{feed, put};
 use super::{LONG, MARGIN, at_once, sample, scatter};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 use viamillipede::proto::frame::Frame;
@@ -90,6 +90,36 @@ fn cut_when(is_one: fn(&Frame) -> bool) {
     feed(pair.tx.stdin(), total);
     whole(&pair.ended(LONG));
     assert_eq!(drain.finish(), total);
+}
+
+#[test]
+fn a_stream_of_which_no_ack_came_back_is_not_written_twice() {
+    let total = (4 << 20) + 5;
+    let (written, cut) = (AtomicBool::new(false), AtomicBool::new(false));
+    let judge = move |frame: &Frame, _: &mut [u8]| match frame {
+        Frame::Done(_) if !written.swap(true, SeqCst) => Fate::Drop,
+        Frame::Ack(_) | Frame::Done(_) if !cut.load(SeqCst) => {
+            // All was held back until the second Done; now every connection goes.
+            let all_written = written.load(SeqCst) && matches!(frame, Frame::Done(_));
+            cut.store(all_written, SeqCst);
+            if all_written { Fate::Cut } else { hold(frame) }
+        }
+        _ => Fate::Pass,
+    };
+    let (mut pair, _relay) = apart("--verify", Some(Box::new(judge)));
+    let drain = pair.rx.drain();
+    feed(pair.tx.stdin(), total);
+    let (tx, rx) = pair.ended(LONG);
+    assert_eq!((tx.code, rx.code), (0, 0), "{tx:?} {rx:?}");
+    assert_eq!(drain.finish(), total);
+}
+
+/// Passes an ack only as long as it acknowledges nothing: without a limit nothing would be sent.
+fn hold(frame: &Frame) -> Fate {
+    match frame {
+        Frame::Ack(ack) if ack.cumulative == 0 && ack.ranges.is_empty() => Fate::Pass,
+        _ => Fate::Drop,
+    }
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::thread;
 use viamillipede::proto::frame::{Abort, Ack, Done, Frame, Ping, decode};
 use viamillipede::proto::hello::{Answer, Hello, Refusal, RefusalKind, Welcome, Wish, settle};
 
+/// Three feet.
 const TOTAL: u64 = 3 << 20;
+const ENDLESS: u64 = 1 << 40;
 
 #[test]
 fn a_lying_receiver_is_never_believed() {
@@ -44,7 +46,11 @@ fn a_lying_receiver_is_never_believed() {
             });
         }),
         Box::new(|| lied_to(4, |call| call.repeat(|_| vec![Frame::Nack { id: u64::MAX }]))),
-        Box::new(|| lied_to(4, |call| call.repeat(|_| vec![Frame::Done(done(0))]))),
+        Box::new(|| {
+            // Done, and the stream has not ended.
+            let script = |call: &mut Call| call.repeat(|_| vec![Frame::Done(done(0))]);
+            lied_to_with(4, "", ENDLESS, script);
+        }),
         Box::new(|| lied_to(4, |call| call.repeat(|_| vec![ping()]))),
         Box::new(|| {
             // It takes all, and lies about the length.
@@ -57,7 +63,7 @@ fn a_lying_receiver_is_never_believed() {
             });
         }),
         Box::new(|| {
-            lied_to_with(5, "--verify", |call| {
+            lied_to_with(5, "--verify", TOTAL, |call| {
                 call.repeat(|heard| match heard {
                     Frame::Foot(foot) => vec![ack(foot.id + 1, 100)],
                     Frame::End(_) => {
@@ -68,8 +74,17 @@ fn a_lying_receiver_is_never_believed() {
             });
         }),
         Box::new(|| {
-            // It is done, it says, and has acknowledged nothing.
-            lied_to_with(4, "--verify", |call| {
+            // Done, and it has had one foot of three.
+            lied_to(4, |call| {
+                call.repeat(|heard| match heard {
+                    Frame::End(_) => vec![Frame::Done(done(TOTAL))],
+                    _ => vec![ack(0, 1)],
+                });
+            });
+        }),
+        Box::new(|| {
+            // Done, and no word of the digest.
+            lied_to_with(5, "--verify", TOTAL, |call| {
                 call.repeat(|heard| match heard {
                     Frame::End(_) => vec![Frame::Done(done(TOTAL))],
                     _ => vec![ack(0, 100)],
@@ -105,11 +120,16 @@ fn scatter_bytes(words: u64) -> Vec<u8> {
 }
 
 fn lied_to(code: i32, script: impl Fn(&mut Call) + Send + Sync + 'static) {
-    lied_to_with(code, "", script);
+    lied_to_with(code, "", TOTAL, script);
 }
 
 /// Starts a sender that dials an impostor; `script` is what that does on each connection.
-fn lied_to_with(code: i32, flags: &str, script: impl Fn(&mut Call) + Send + Sync + 'static) {
+fn lied_to_with(
+    code: i32,
+    flags: &str,
+    bytes: u64,
+    script: impl Fn(&mut Call) + Send + Sync + 'static,
+) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let script = std::sync::Arc::new(script);
@@ -125,7 +145,7 @@ fn lied_to_with(code: i32, flags: &str, script: impl Fn(&mut Call) + Send + Sync
         }
     });
     let mut tx = End::start(&format!("tx 127.0.0.1:{port} --patience {SHORT} {flags}"));
-    feed(tx.stdin(), TOTAL);
+    feed(tx.stdin(), bytes);
     tx.ended(SHORT).expect("it ends").failed(code, "");
 }
 

@@ -109,13 +109,14 @@ fn quiet_death(victim: fn(&Pair) -> &End, other: fn(&mut Pair) -> &mut End) {
     other(&mut pair).ended(SHORT).expect("it ends").failed(4, "the other end");
 }
 
-/// One end dies while nobody reads what comes out.
+/// One end dies while nobody reads what comes out, and all of the stream is read.
 fn blocked_death(victim: fn(&Pair) -> &End, other: fn(&mut Pair) -> &mut End) {
     let mut pair = Pair::start(SHORT, "");
     let mut source = pair.tx.stdin();
     let sink = pair.rx.stdout();
     // More than a pipe holds, and less than the window.
     assert!(put(&mut source, 0, 16 << 20));
+    drop(source);
     victim(&pair).signal(SIGKILL);
     other(&mut pair).ended(SHORT).expect("it ends").failed(4, "the other end");
     drop(sink);
