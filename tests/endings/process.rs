@@ -145,6 +145,7 @@ impl Ended {
         let first = lines.first().and_then(|line| line.strip_prefix("viamillipede: "));
         let first = first.unwrap_or_else(|| panic!("no reason: {self:?}"));
         assert!(first.contains(": ") && first.contains(words), "not {words:?}: {self:?}");
+        assert!(!first.contains("?: "), "something has no name: {self:?}");
         assert!(lines.len() <= 2, "more than a line: {self:?}");
         assert!(lines.iter().skip(1).all(|line| line.starts_with("hint: ")), "{self:?}");
     }
