@@ -43,12 +43,14 @@ fn resets_all_the_time_lose_nothing() {
             put(&mut source, n * part, part)
         })
     });
+    let mut cuts = 0;
     for n in 0.. {
         if drain.has_seen(total, Duration::from_millis(250)) || pair.tx.has_ended() {
             break;
         }
-        relay.cut_one(scatter(n));
+        cuts += u64::from(relay.cut_one(scatter(n)));
     }
+    assert!(cuts >= 5, "{cuts} cuts are no test");
     whole(&pair.ended(LONG));
     assert!(feeder.join().expect("it does not panic"));
     assert_eq!(drain.finish(), total);

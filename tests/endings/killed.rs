@@ -21,10 +21,13 @@ fn a_receiver_that_is_killed_is_noticed_and_never_taken_for_a_success() {
 /// Kills `rx` once a random part of the stream is out, or a random moment after all of it is.
 fn killed_receiver(seed: u64) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
-        let total = if seed % 2 == 0 { TINY } else { LARGE };
-        let mut pair = Pair::start(SHORT, "");
+        let total = if seed & 1 == 0 { TINY } else { LARGE };
+        let mut pair = some_pair(seed);
         feed(pair.tx.stdin(), total);
         let drain = pair.rx.drain();
+        // A listening end that was never met waits without limit, so it has to be met first; one
+        // that dials may not.
+        assert!(drain.has_seen(u64::from(is_reversed(seed)), MARGIN));
         kill_at_random(&pair.rx, &drain, total, seed);
         let (tx, rx) = pair.ended(SHORT);
         let out = drain.finish();
@@ -47,21 +50,30 @@ fn a_sender_that_is_killed_is_noticed_and_its_part_never_taken_for_the_whole() {
 
 fn killed_sender(seed: u64) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
-        let total = if seed % 2 == 0 { TINY } else { LARGE };
-        let mut pair = Pair::start(SHORT, "");
+        let total = if seed & 1 == 0 { TINY } else { LARGE };
+        let mut pair = some_pair(seed);
         feed(pair.tx.stdin(), total);
         let drain = pair.rx.drain();
-        // A receiver that was never met waits without limit, so it has to be met first.
-        assert!(drain.has_seen(1, MARGIN));
+        assert!(drain.has_seen(u64::from(!is_reversed(seed)), MARGIN));
         kill_at_random(&pair.tx, &drain, total, seed);
         let (tx, rx) = pair.ended(SHORT);
         let out = drain.finish();
         match rx.code {
             0 => assert_eq!(out, total, "0 for a part: {rx:?}"),
-            _ => rx.failed(4, "the other end"),
+            _ => rx.failed(4, ""),
         }
         assert!(tx.code == -9 || tx.code == 0 && out == total && rx.code == 0, "{tx:?} {rx:?}");
     })
+}
+
+/// Ends of either way of dialling, and one connection, four or sixteen.
+fn some_pair(seed: u64) -> Pair {
+    let flags = ["--workers 1", "--workers 4", "--workers 16"][scatter(seed) as usize % 3];
+    if is_reversed(seed) { Pair::reversed(SHORT, flags) } else { Pair::start(SHORT, flags) }
+}
+
+fn is_reversed(seed: u64) -> bool {
+    seed & 2 != 0
 }
 
 fn kill_at_random(victim: &End, drain: &Drain, total: u64, seed: u64) {
@@ -163,12 +175,20 @@ fn pause(victim: fn(&Pair) -> &End) {
 
 #[test]
 fn a_receiver_that_was_restarted_says_so_and_waits_on() {
-    let (mut pair, _drain, _source, port) = begun(LONG);
+    at_once(vec![Box::new(|| restarted(7)), Box::new(|| restarted(LARGE))]);
+}
+
+/// Kills the receiver when `bytes` of an endless stream are out, and starts another in its place.
+fn restarted(bytes: u64) {
+    let (mut pair, drain, mut source, port) = begun(LONG);
+    let feeder = thread::spawn(move || put(&mut source, 7, bytes * 1000 - 7).then_some(source));
+    assert!(drain.has_seen(bytes, MARGIN));
     pair.rx.signal(SIGKILL);
-    assert_eq!(pair.rx.ended(SHORT).expect("it was killed").code, -9);
+    assert_eq!(pair.rx.ended(0).expect("it was killed").code, -9);
     let mut rx = End::start(&format!("rx 127.0.0.1:{port} --patience {LONG}"));
     assert_eq!(rx.port(), port);
-    pair.tx.ended(SHORT).expect("it is told at once").failed(4, "restarted");
+    pair.tx.ended(0).expect("it is told at once").failed(4, "restarted");
+    drop(feeder);
     assert!(!rx.has_ended());
     let tx = End::start(&format!("tx 127.0.0.1:{port} --patience {LONG}"));
     Pair { tx, rx, port }.deliver(LARGE);

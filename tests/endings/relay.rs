@@ -72,13 +72,12 @@ impl Relay {
         Relay { port, wires, hellos }
     }
 
-    /// Resets one of the connections that are up; none when there is none.
-    pub fn cut_one(&self, choice: u64) {
+    /// Resets one of the connections that are up; says whether there was one.
+    pub fn cut_one(&self, choice: u64) -> bool {
         let mut cut = self.wires.cut.lock().expect("no panics under it");
         cut.retain(|flag| !flag.load(SeqCst));
-        if let Some(flag) = cut.get(choice as usize % cut.len().max(1)) {
-            flag.store(true, SeqCst);
-        }
+        let chosen = cut.get(choice as usize % cut.len().max(1));
+        chosen.is_some_and(|flag| !flag.swap(true, SeqCst))
     }
 
     pub fn cut_all(&self) {

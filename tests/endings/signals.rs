@@ -41,6 +41,29 @@ fn interrupted(signal: Signal, bytes: u64, choose: fn(&mut Pair) -> (&mut End, &
 }
 
 #[test]
+fn a_signal_to_both_ends_at_once_ends_both() {
+    at_once(SIGNALS.into_iter().map(both_at_once).collect());
+}
+
+/// As Ctrl-C does where both ends are in one terminal.
+fn both_at_once(signal: Signal) -> Box<dyn FnOnce() + Send> {
+    Box::new(move || {
+        let mut pair = Pair::start(LONG, "");
+        let (mut source, mut sink) = (pair.tx.stdin(), pair.rx.stdout());
+        assert!(put(&mut source, 0, 7));
+        sink.read_exact(&mut [0]).expect("the stream has begun");
+        pair.tx.signal(signal);
+        pair.rx.signal(signal);
+        let (tx, rx) = pair.ended(0);
+        for end in [tx, rx] {
+            // Whoever is second to look may hear of the other's signal before its own.
+            let code = if end.code == 4 { 4 } else { 128 + signal as i32 };
+            end.failed(code, signal.as_str());
+        }
+    })
+}
+
+#[test]
 fn a_signal_ends_an_end_that_has_met_nobody() {
     at_once(SIGNALS.into_iter().flat_map(alone).collect());
 }
