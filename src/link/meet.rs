@@ -26,11 +26,12 @@ impl Causes {
         self.0.remove(&link);
     }
 
-    /// Each link with its cause, on one line; empty when there is nothing to tell.
+    /// Each link with its cause, on one line; empty when there is nothing to tell. Where this end
+    /// listens links have no names.
     pub fn tell(&self, names: &[String]) -> String {
-        let one = |(link, miss): (&LinkId, &Miss)| {
-            let name = names.get(usize::from(link.0)).map_or("?", String::as_str);
-            format!("{name}: {}", miss.tell())
+        let one = |(link, miss): (&LinkId, &Miss)| match names.get(usize::from(link.0)) {
+            Some(name) => format!("{name}: {}", miss.tell()),
+            None => miss.tell(),
         };
         self.0.iter().map(one).collect::<Vec<_>>().join("; ")
     }

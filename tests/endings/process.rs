@@ -1,0 +1,196 @@
+//! The program as a process: started, listened to, waited for with a deadline, killed when dropped.
+//!
+//! An end is over when its stderr is: nothing else has that. Does not know what it was started for.
+
+use super::stream::Drain;
+use super::{LONG, MARGIN};
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_viamillipede");
+
+/// One running process.
+pub struct End {
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+}
+
+/// One that has ended: its code, or minus the signal that killed it, and all that it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub said: String,
+}
+
+impl End {
+    /// `viamillipede LINE`, quiet and plain, with pipes at stdin and stdout.
+    pub fn start(line: &str) -> End {
+        let mut command = Command::new(PROGRAM);
+        command.args(line.split_whitespace()).args(["--plain", "-q"]);
+        End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
+    }
+
+    /// The same with redirections, as the shell makes them.
+    pub fn redirected(line: &str, redirections: &str) -> End {
+        let script = format!("exec \"$0\" {line} --plain -q {redirections}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, PROGRAM]);
+        End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> End {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        let (out, lines) = unbounded();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = out.send(line);
+            }
+        });
+        End { child, lines, said: String::new() }
+    }
+
+    /// Waits for the ready line; the port in it.
+    pub fn port(&mut self) -> u16 {
+        let line = self.line(MARGIN).unwrap_or_else(|| panic!("no ready line: {:?}", self.said));
+        let address = line.strip_prefix("viamillipede: listening on ");
+        let port = address.and_then(|address| address.rsplit_once(':')).map(|(_, port)| port);
+        port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("not ready: {line}"))
+    }
+
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("stdin is a pipe, taken once")
+    }
+
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("stdout is a pipe, taken once")
+    }
+
+    pub fn drain(&mut self) -> Drain {
+        Drain::start(self.stdout())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        // It is ours until it was waited for, so the number cannot be another's.
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it was not waited for yet");
+    }
+
+    /// Highest resident size so far, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("VmHWM is a number of KiB") << 10
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is a child of ours").is_some()
+    }
+
+    /// Waits for its end, patience and a margin at most.
+    pub fn ended(&mut self, patience: u64) -> Result<Ended, String> {
+        self.ended_within(Duration::from_secs(patience) + MARGIN)
+    }
+
+    pub fn ended_within(&mut self, time: Duration) -> Result<Ended, String> {
+        let deadline = Instant::now() + time;
+        loop {
+            match self.lines.recv_deadline(deadline) {
+                Ok(line) => self.said.push_str(&(line + "\n")),
+                Err(RecvTimeoutError::Timeout) => return Err(format!("still runs: {}", self.said)),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let status = self.child.wait().expect("it is a child of ours");
+        let code = status.code().unwrap_or_else(|| -status.signal().unwrap_or_default());
+        let said = self.said.lines().filter(|line| !line.contains("listening on"));
+        Ok(Ended { code, said: said.map(|line| format!("{line}\n")).collect() })
+    }
+
+    fn line(&mut self, within: Duration) -> Option<String> {
+        let line = self.lines.recv_timeout(within).ok()?;
+        self.said.push_str(&format!("{line}\n"));
+        Some(line)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Nothing to do where it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// Checks that it delivered, without a word.
+    pub fn delivered(&self) {
+        assert!(self.code == 0 && self.said.is_empty(), "not delivered: {self:?}");
+    }
+
+    /// Checks that it failed with this code and said one line, with these words, and at most a hint.
+    pub fn failed(&self, code: i32, words: &str) {
+        assert_eq!(self.code, code, "{self:?}");
+        let lines: Vec<&str> = self.said.lines().collect();
+        let first = lines.first().and_then(|line| line.strip_prefix("viamillipede: "));
+        let first = first.unwrap_or_else(|| panic!("no reason: {self:?}"));
+        assert!(first.contains(": ") && first.contains(words), "not {words:?}: {self:?}");
+        assert!(!first.contains("?: "), "something has no name: {self:?}");
+        assert!(lines.len() <= 2, "more than a line: {self:?}");
+        assert!(lines.iter().skip(1).all(|line| line.starts_with("hint: ")), "{self:?}");
+    }
+}
+
+/// Both ends of a stream.
+pub struct Pair {
+    pub tx: End,
+    pub rx: End,
+    pub port: u16,
+}
+
+impl Pair {
+    /// A receiver that listens and a sender that dials it, each with its own `patience` and `flags`.
+    pub fn start(patience: u64, flags: &str) -> Pair {
+        let mut rx = End::start(&format!("rx 127.0.0.1:0 --patience {patience}"));
+        let port = rx.port();
+        let tx = End::start(&format!("tx 127.0.0.1:{port} --patience {patience} {flags}"));
+        Pair { tx, rx, port }
+    }
+
+    /// The same with the roles of the connection turned round.
+    pub fn reversed(patience: u64, flags: &str) -> Pair {
+        let mut tx = End::start(&format!("tx --listen 127.0.0.1:0 --patience {patience}"));
+        let port = tx.port();
+        let rx =
+            End::start(&format!("rx --connect 127.0.0.1:{port} --patience {patience} {flags}"));
+        Pair { tx, rx, port }
+    }
+
+    /// Waits for both ends: how `tx` ended, how `rx` ended.
+    pub fn ended(&mut self, patience: u64) -> (Ended, Ended) {
+        match (self.tx.ended(patience), self.rx.ended(patience)) {
+            (Ok(tx), Ok(rx)) => (tx, rx),
+            (tx, rx) => panic!("a hang\ntx: {tx:?}\nrx: {rx:?}"),
+        }
+    }
+
+    /// Sends `bytes` and checks that they are whole and both ends content.
+    pub fn deliver(mut self, bytes: u64) {
+        super::stream::feed(self.tx.stdin(), bytes);
+        let drain = self.rx.drain();
+        let (tx, rx) = self.ended(LONG);
+        tx.delivered();
+        rx.delivered();
+        assert_eq!(drain.finish(), bytes);
+    }
+}

@@ -1,0 +1,94 @@
+//! Signals: they end a process at once, whatever it waits for, and the other end is told.
+
+use super::process::{End, Pair};
+use super::stream::put;
+use super::{LONG, at_once};
+use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
+use std::io::Read;
+use std::net::TcpListener;
+
+const SIGNALS: [Signal; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+#[test]
+fn a_signal_ends_both_ends_at_once_while_the_source_is_silent() {
+    at_once(SIGNALS.into_iter().flat_map(|signal| both_ends(signal, 7)).collect());
+}
+
+#[test]
+fn a_signal_ends_both_ends_at_once_while_nobody_reads() {
+    at_once(SIGNALS.into_iter().flat_map(|signal| both_ends(signal, 16 << 20)).collect());
+}
+
+fn both_ends(signal: Signal, bytes: u64) -> [Box<dyn FnOnce() + Send>; 2] {
+    [
+        Box::new(move || interrupted(signal, bytes, |pair| (&mut pair.tx, &mut pair.rx))),
+        Box::new(move || interrupted(signal, bytes, |pair| (&mut pair.rx, &mut pair.tx))),
+    ]
+}
+
+/// Interrupts the first of the two that `choose` names, after `bytes` were read; the source stays
+/// open, and nobody reads more than the first byte that comes out.
+fn interrupted(signal: Signal, bytes: u64, choose: fn(&mut Pair) -> (&mut End, &mut End)) {
+    let mut pair = Pair::start(LONG, "");
+    let (mut source, mut sink) = (pair.tx.stdin(), pair.rx.stdout());
+    assert!(put(&mut source, 0, bytes));
+    sink.read_exact(&mut [0]).expect("the stream has begun");
+    let (victim, other) = choose(&mut pair);
+    victim.signal(signal);
+    let victim = victim.ended(0).expect("it ends at once");
+    victim.failed(128 + signal as i32, signal.as_str());
+    other.ended(0).expect("it is told at once").failed(4, signal.as_str());
+}
+
+#[test]
+fn a_signal_to_both_ends_at_once_ends_both() {
+    at_once(SIGNALS.into_iter().map(both_at_once).collect());
+}
+
+/// As Ctrl-C does where both ends are in one terminal.
+fn both_at_once(signal: Signal) -> Box<dyn FnOnce() + Send> {
+    Box::new(move || {
+        let mut pair = Pair::start(LONG, "");
+        let (mut source, mut sink) = (pair.tx.stdin(), pair.rx.stdout());
+        assert!(put(&mut source, 0, 7));
+        sink.read_exact(&mut [0]).expect("the stream has begun");
+        pair.tx.signal(signal);
+        pair.rx.signal(signal);
+        let (tx, rx) = pair.ended(0);
+        for end in [tx, rx] {
+            // Whoever is second to look may hear of the other's signal before its own.
+            let code = if end.code == 4 { 4 } else { 128 + signal as i32 };
+            end.failed(code, signal.as_str());
+        }
+    })
+}
+
+#[test]
+fn a_signal_ends_an_end_that_has_met_nobody() {
+    at_once(SIGNALS.into_iter().flat_map(alone).collect());
+}
+
+fn alone(signal: Signal) -> [Box<dyn FnOnce() + Send>; 3] {
+    let interrupted = move |mut end: End| {
+        end.signal(signal);
+        end.ended(0).expect("it ends at once").failed(128 + signal as i32, signal.as_str());
+    };
+    let listening = move |line: &str| {
+        let mut end = End::start(line);
+        end.port();
+        interrupted(end);
+    };
+    [
+        Box::new(move || listening("rx 127.0.0.1:0")),
+        Box::new(move || listening("tx --listen 127.0.0.1:0")),
+        Box::new(move || {
+            // A port that is taken and never answers: the dialling end is between two tries, or in one.
+            let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let port = taken.local_addr().expect("it is bound").port();
+            let end = End::start(&format!("tx 127.0.0.1:{port} --patience {LONG}"));
+            let refused = taken.accept().expect("it dials, so it runs and hears signals");
+            drop((refused, taken));
+            interrupted(end);
+        }),
+    ]
+}
