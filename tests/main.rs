@@ -1,4 +1,6 @@
 //! All integration tests, as one binary.
 
 mod cli;
+mod harness;
+mod transfers;
 mod wire;
