@@ -49,6 +49,11 @@ impl Roster {
         }
     }
 
+    /// A connection was hung up: it has nothing more to carry, and was not lost.
+    pub fn hung_up(&mut self, worker: WorkerId) {
+        self.handles.remove(&worker);
+    }
+
     /// A link could not be taken. An error when that ends the session: the other end was restarted.
     pub fn missed(&mut self, link: LinkId, miss: Miss) -> Result<(), Error> {
         // While another way works, this one merely leads to somebody else.
