@@ -94,10 +94,17 @@ fn progress_off_a_terminal_is_plain_lines() {
 }
 
 #[test]
+fn an_end_that_waits_says_so() {
+    let mut rx = End::start("rx --plain 127.0.0.1:0");
+    let address = rx.ready();
+    rx.signal(Signal::SIGUSR1);
+    rx.hears(|said| said.contains("viamillipede: waiting for the other end\n").then_some(()));
+    Pair { tx: End::start(&format!("tx --plain {address}")), rx }.carry(Stream::new(8, 1));
+}
+
+#[test]
 fn whoever_asks_is_told_and_the_stream_goes_on() {
     let mut pair = Pair::start("--zstd 1 --verify", "");
-    pair.rx.signal(Signal::SIGUSR1);
-    pair.rx.hears(|said| said.contains("waiting for the other end").then_some(()));
     let mut stream = Stream::new(5, SIZE);
     begin(&mut pair, &mut stream);
 
