@@ -4,7 +4,7 @@ use super::stream::{Pair, Stream, Tally, pour};
 use crate::harness::{End, is_full, viamillipede};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -91,6 +91,30 @@ fn progress_off_a_terminal_is_plain_lines() {
     }
     let tx = pair.tx.said();
     assert!(!is_full() || tx.contains("0 B of 1.05 MB (0 %)"), "{tx}");
+}
+
+/// While nobody reads more than the first byte, the stream is on its way and its size known.
+#[test]
+fn the_size_that_was_told_or_is_a_files_is_shown() {
+    let mut told = Pair::start("--size 4MiB", "");
+    begin(&mut told, &mut Stream::new(8, 1));
+    shows_size(&mut told.tx);
+
+    let mut file = tempfile::tempfile().expect("a file");
+    pour(&mut Stream::new(8, 4 << 20), &mut file).expect("room for it");
+    file.rewind().expect("a file");
+    let mut rx = End::start("rx --plain 127.0.0.1:0");
+    let mut command = viamillipede(&format!("tx --plain {}", rx.ready()));
+    command.stdin(file);
+    let mut tx = End::run(command);
+    rx.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("a byte comes out");
+    shows_size(&mut tx);
+}
+
+fn shows_size(tx: &mut End) {
+    tx.signal(Signal::SIGUSR1);
+    let block = tx.hears(|said| said.contains("  window: ").then(|| said.to_owned()));
+    assert!(block.contains(" of 4.19 MB ("), "{block}");
 }
 
 #[test]
