@@ -20,7 +20,8 @@ use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
 use crate::stats::Stats;
 use crate::team;
 use crossbeam_channel::{Receiver, bounded};
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::io::Seek;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -47,10 +48,14 @@ pub struct Delivered {
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { source, stats, interrupt, announce } = ports;
+    let Ports { mut source, stats, interrupt, announce } = ports;
     let metadata = source.metadata().map_err(|error| Error::io("stdin", error))?;
     if metadata.is_dir() {
         return Err(Error::io("stdin", std::io::ErrorKind::IsADirectory.into()));
+    }
+    let rest_of_file = metadata.is_file().then(|| rest(&mut source, &metadata)).flatten();
+    if let Some(bytes) = config.packaging.size.or(rest_of_file) {
+        stats.expect_bytes(bytes);
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let setup = Setup {
@@ -96,6 +101,11 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     cancel.cancel();
     pool.close();
     outcome
+}
+
+/// What a file holds from the place where reading begins.
+fn rest(source: &mut File, metadata: &Metadata) -> Option<u64> {
+    Some(metadata.len().saturating_sub(source.stream_position().ok()?))
 }
 
 fn wish(config: &config::Tx) -> Wish {

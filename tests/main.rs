@@ -2,6 +2,8 @@
 
 mod cli;
 mod endings;
+mod harness;
 mod rules;
 mod sim;
+mod transfers;
 mod wire;

@@ -41,14 +41,17 @@ impl Roster {
         self.handles.insert(handle.id(), (handle, link));
     }
 
-    /// A connection is gone. It is *lost* if there was still something to carry.
-    pub fn down(&mut self, worker: WorkerId, cause: String, is_lost: bool) {
-        if let Some((_, link)) = self.handles.remove(&worker)
-            && is_lost
-        {
+    /// A connection was lost.
+    pub fn down(&mut self, worker: WorkerId, cause: String) {
+        if let Some((_, link)) = self.handles.remove(&worker) {
             self.causes.missed(link, Miss::Lost(cause));
             self.stats.lost_connections.increment();
         }
+    }
+
+    /// A connection was hung up: it has nothing more to carry, and was not lost.
+    pub fn hung_up(&mut self, worker: WorkerId) {
+        self.handles.remove(&worker);
     }
 
     /// A link could not be taken. An error when that ends the session: the other end was restarted.

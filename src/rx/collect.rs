@@ -58,6 +58,7 @@ pub(super) fn run(
         writer: inputs.writer,
         stats: Arc::clone(stats),
         digest: None,
+        is_delivered: false,
         finished: false,
     };
     let channels =
@@ -96,6 +97,8 @@ struct Collect {
     writer: Writer,
     stats: Arc<Stats>,
     digest: Option<Hash>,
+    /// The sink has succeeded.
+    is_delivered: bool,
     finished: bool,
 }
 
@@ -157,7 +160,12 @@ impl Collect {
                 Input::Frame { worker, frame }
             }
             Event::Down(worker, cause) => {
-                self.roster.down(worker, cause, !self.machine.is_delivered());
+                // A sender that knows its stream delivered hangs up.
+                if self.is_delivered {
+                    self.roster.hung_up(worker);
+                } else {
+                    self.roster.down(worker, cause);
+                }
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),
@@ -187,7 +195,7 @@ impl Collect {
                 self.admission.release(self.machine.written());
             }
             Report::Closed(digest) => {
-                self.digest = digest;
+                (self.digest, self.is_delivered) = (digest, true);
                 self.machine.handle(now, Input::SinkClosed { digest });
             }
             Report::Failed(error) => return Err(error),

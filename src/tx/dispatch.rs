@@ -139,7 +139,7 @@ impl Dispatch {
             Event::Frame(worker, frame) => Input::Frame { worker, frame },
             Event::Written(worker) => Input::Written { worker },
             Event::Down(worker, cause) => {
-                self.roster.down(worker, cause, true);
+                self.roster.down(worker, cause);
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),

@@ -1,0 +1,14 @@
+//! Whole transfers between real processes: what goes in comes out, in every shape and at every pace.
+//!
+//! By default a sample; `VIAMILLIPEDE_FULL=1` runs the full battery, which takes minutes and wants the
+//! release profile.
+
+mod dialling;
+mod looping;
+mod matrix;
+mod narrow;
+mod said;
+#[cfg(target_os = "linux")]
+mod standstill;
+mod stream;
+mod trickle;

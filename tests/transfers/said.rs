@@ -1,0 +1,238 @@
+//! What both ends say while they carry, and that saying it never disturbs the stream.
+
+use super::stream::{Pair, Stream, Tally, pour};
+use crate::harness::{End, is_full, viamillipede};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
+use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+const SIZE: u64 = (8 << 20) + 7;
+
+/// The words of the summary line, with a number or a figure for each `#`.
+const SUMMARY: &str = "# bytes (#) as # on the wire (ratio #) in #: # stream, # wire; # feet, \
+                       # sent again, # connections lost; bottleneck: ";
+
+/// What stands for the figures in a line of this shape, if it has it.
+fn figures(line: &str, shape: &str) -> Option<Vec<String>> {
+    let mut words = shape.split('#');
+    let mut rest = line.strip_prefix(words.next()?)?;
+    let mut figures = Vec::new();
+    for word in words {
+        let (figure, after) = rest.split_once(word)?;
+        figures.push(figure.to_owned());
+        rest = after;
+    }
+    Some(figures)
+}
+
+#[test]
+fn one_summary_line_at_either_end() {
+    let mut pair = Pair::start("--zstd 3", "");
+    let tally = pair.carry(Stream::new(1, SIZE));
+    for (end, verb, lines) in [(&pair.tx, "sent", 1), (&pair.rx, "received", 2)] {
+        let said = end.said();
+        assert_eq!(said.lines().count(), lines, "{said}");
+        let last = said.lines().last().unwrap_or_default();
+        let figures = figures(last, &format!("viamillipede: {verb} {SUMMARY}"));
+        let figures = figures.unwrap_or_else(|| panic!("not the line's shape: {last}"));
+        assert_eq!(figures[0], tally.bytes.to_string());
+        let wire: u64 = figures[2].parse().expect("a number");
+        assert!((SIZE / 4..SIZE).contains(&wire), "half of it is text: {last}");
+        let feet: u64 = figures[7].parse().expect("a number");
+        assert!((9..=200).contains(&feet), "{last}");
+        assert_eq!(figures[8..10], ["0", "0"], "nothing was lost: {last}");
+    }
+}
+
+#[test]
+fn both_ends_count_the_same() {
+    let mut pair = Pair::start("--lz4 --foot-size 64KiB", "");
+    pair.carry(Stream::new(2, SIZE));
+    let counted = [(&pair.tx, "sent"), (&pair.rx, "received")].map(|(end, verb)| {
+        let said = end.said();
+        let shape = format!("viamillipede: {verb} {SUMMARY}");
+        let found = said.lines().find_map(|line| figures(line, &shape)).expect("a summary");
+        [found[0].clone(), found[7].clone()]
+    });
+    assert_eq!(counted[0], counted[1], "bytes and feet");
+}
+
+#[test]
+fn quiet_ends_say_only_what_must_be_said() {
+    let mut pair = Pair::start("-q --verify", "-q");
+    let tally = pair.carry(Stream::new(3, SIZE));
+    pair.said_digest(&tally);
+    assert_eq!(pair.tx.said().lines().count(), 1, "the digest");
+    assert_eq!(pair.rx.said().lines().count(), 2, "the ready line and the digest");
+
+    let mut pair = Pair::start("-q", "-q");
+    pair.carry(Stream::new(3, SIZE));
+    assert_eq!(pair.tx.said(), "");
+}
+
+/// Off a terminal progress is a plain line now and then: none in a short run unless the full battery
+/// has the time for one.
+#[test]
+fn progress_off_a_terminal_is_plain_lines() {
+    let mut pair = Pair::start("--progress always --size 1MiB", "--progress always");
+    if is_full() {
+        // The source's own pause: longer than the ten seconds between two lines.
+        thread::sleep(Duration::from_secs(11));
+    }
+    pair.carry(Stream::new(4, 1 << 20));
+    for end in [&pair.tx, &pair.rx] {
+        let said = end.said();
+        assert!(!said.contains(['\r', '\x1b']), "{said:?}");
+        let lines = said.lines().filter(|line| line.contains(" now, ")).count();
+        assert_eq!(lines, usize::from(is_full()), "{said}");
+    }
+    let tx = pair.tx.said();
+    assert!(!is_full() || tx.contains("0 B of 1.05 MB (0 %)"), "{tx}");
+}
+
+/// While nobody reads more than the first byte, the stream is on its way and its size known.
+#[test]
+fn the_size_that_was_told_or_is_a_files_is_shown() {
+    let mut told = Pair::start("--size 4MiB", "");
+    begin(&mut told, &mut Stream::new(8, 1));
+    shows_size(&mut told.tx);
+
+    let mut file = tempfile::tempfile().expect("a file");
+    pour(&mut Stream::new(8, 4 << 20), &mut file).expect("room for it");
+    file.rewind().expect("a file");
+    let mut rx = End::start("rx --plain 127.0.0.1:0");
+    let mut command = viamillipede(&format!("tx --plain {}", rx.ready()));
+    command.stdin(file);
+    let mut tx = End::run(command);
+    rx.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("a byte comes out");
+    shows_size(&mut tx);
+}
+
+fn shows_size(tx: &mut End) {
+    tx.signal(Signal::SIGUSR1);
+    let block = tx.hears(|said| said.contains("  window: ").then(|| said.to_owned()));
+    assert!(block.contains(" of 4.19 MB ("), "{block}");
+}
+
+#[test]
+fn an_end_that_waits_says_so() {
+    let mut rx = End::start("rx --plain 127.0.0.1:0");
+    let address = rx.ready();
+    rx.signal(Signal::SIGUSR1);
+    rx.hears(|said| said.contains("viamillipede: waiting for the other end\n").then_some(()));
+    Pair { tx: End::start(&format!("tx --plain {address}")), rx }.carry(Stream::new(8, 1));
+}
+
+#[test]
+fn whoever_asks_is_told_and_the_stream_goes_on() {
+    let mut pair = Pair::start("--zstd 1 --verify", "");
+    let mut stream = Stream::new(5, SIZE);
+    begin(&mut pair, &mut stream);
+
+    let mut stdin = pair.tx.stdin.take().expect("stdin is a pipe");
+    let mut stdout = pair.rx.stdout.take().expect("stdout is a pipe");
+    let received = thread::spawn(move || pour(&mut stdout, &mut io::sink()));
+    let (mut chunk, mut sent) = (vec![0; 16 << 10], blake3::Hasher::new());
+    loop {
+        let bytes = stream.read(&mut chunk).expect("test data");
+        if bytes == 0 {
+            break;
+        }
+        sent.update(&chunk[..bytes]);
+        stdin.write_all(&chunk[..bytes]).expect("tx takes input");
+        pair.tx.signal(Signal::SIGUSR1);
+        pair.rx.signal(Signal::SIGUSR1);
+    }
+    drop(stdin);
+    let received = received.join().expect("it only copies").expect("rx gives its output");
+    assert_eq!(received, Tally { bytes: SIZE - 1, hash: sent.finalize() });
+    pair.end_well();
+    for end in [&pair.tx, &pair.rx] {
+        let said = end.said();
+        assert!(said.contains("\n  window: feet below "), "{said}");
+        assert!(said.contains(" on link 0 to 127.0.0.1:"), "{said}");
+    }
+}
+
+/// Carries the first byte of the stream: once it is through, both ends have taken signals over.
+fn begin(pair: &mut Pair, stream: &mut Stream) {
+    let (mut first, mut out) = ([0], [1]);
+    stream.read_exact(&mut first).expect("test data");
+    pair.tx.stdin.as_mut().expect("a pipe").write_all(&first).expect("tx takes input");
+    pair.rx.stdout.as_mut().expect("a pipe").read_exact(&mut out).expect("it comes out");
+    assert_eq!(first, out);
+}
+
+#[test]
+fn a_closed_stderr_is_no_reason_to_fail() {
+    let closed = |line: &str| {
+        let program = viamillipede(line);
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$0" "$@" 2>&-"#]).arg(program.get_program());
+        command.args(program.get_args()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        End::run(command)
+    };
+    through_mute_ends(&closed);
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_is_no_reason_to_fail() {
+    let broken = |line: &str| {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        with_stderr(line, writer)
+    };
+    through_mute_ends(&broken);
+}
+
+#[test]
+fn a_stderr_that_blocks_is_no_reason_to_wait() {
+    let (_reader, writer) = full_pipe();
+    let blocked = |line: &str| with_stderr(line, writer.try_clone().expect("a descriptor"));
+    through_mute_ends(&blocked);
+}
+
+/// Carries streams with either end as `mute` starts it, and asks that end how it stands.
+fn through_mute_ends(mute: &dyn Fn(&str) -> End) {
+    let rx = End::start("rx --plain 127.0.0.1:0");
+    let tx = mute(&format!("tx --plain -v --verify {}", rx.ready()));
+    carry_and_ask(Pair { tx, rx });
+    let tx = End::start("tx --plain --listen 127.0.0.1:0");
+    let rx = mute(&format!("rx --plain -v --progress always --connect {}", tx.ready()));
+    carry_and_ask(Pair { tx, rx });
+}
+
+fn carry_and_ask(mut pair: Pair) {
+    let mut stream = Stream::new(6, SIZE);
+    begin(&mut pair, &mut stream);
+    for _ in 0..500 {
+        pair.tx.signal(Signal::SIGUSR1);
+        pair.rx.signal(Signal::SIGUSR1);
+    }
+    pair.carry(stream);
+}
+
+fn with_stderr(line: &str, stderr: PipeWriter) -> End {
+    let mut command = viamillipede(line);
+    command.stderr(stderr);
+    End::run(command)
+}
+
+/// A pipe that takes no more, and blocks whoever tries.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    let flags = fcntl(&writer, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
+    let flags = flags.expect("a descriptor of ours");
+    fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).expect("a flag of ours");
+    let full = loop {
+        if let Err(error) = writer.write(&[b'.'; 4096]) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+    fcntl(&writer, FcntlArg::F_SETFL(flags)).expect("a flag of ours");
+    (reader, writer)
+}
