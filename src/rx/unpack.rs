@@ -102,7 +102,8 @@ impl Intake {
         })
     }
 
-    /// Checks a foot on one of the threads; returns at once.
+    /// Checks a foot: here if it is raw (its worker has just read it and still has it in cache; see
+    /// `tx/pack.rs`), else on one of the threads.
     fn unpack(
         self: &Arc<Intake>,
         shared: &Shared,
@@ -110,18 +111,26 @@ impl Intake {
         header: FootHeader,
         payload: Filled,
     ) {
+        let admission = Arc::clone(&shared.admission);
+        if header.codec == Codec::Raw {
+            let raw = verify(admission.foot_bytes, &header, payload);
+            return self.hand_on(&admission, Unpacked { worker, header, raw });
+        }
         self.stats.unpacking_feet.increment();
         let intake = Arc::clone(self);
-        let admission = Arc::clone(&shared.admission);
         self.team.spawn(move |thread| {
             let raw = thread.unpack(admission.foot_bytes, &header, payload);
-            if raw.is_none() {
-                admission.forget(header.id);
-            }
             intake.stats.unpacking_feet.subtract(1);
-            // Nobody listens any more when another stage has failed first.
-            let _ = intake.out.send(Unpacked { worker, header, raw });
+            intake.hand_on(&admission, Unpacked { worker, header, raw });
         });
+    }
+
+    fn hand_on(&self, admission: &Admission, unpacked: Unpacked) {
+        if unpacked.raw.is_none() {
+            admission.forget(unpacked.header.id);
+        }
+        // Nobody listens any more when another stage has failed first.
+        let _ = self.out.send(unpacked);
     }
 }
 
@@ -189,7 +198,7 @@ impl Inlet for Gullet {
 }
 
 impl Thread {
-    /// The raw bytes of a foot, if they are what its header says.
+    /// The raw bytes of a packed foot, if they are what its header says.
     fn unpack(
         &mut self,
         foot_bytes: u32,
@@ -197,20 +206,20 @@ impl Thread {
         payload: Filled,
     ) -> Option<(Filled, FootCheck)> {
         let raw_bytes = header.raw_bytes as usize;
-        let raw = if header.codec == Codec::Raw {
-            payload
-        } else {
-            if self.spare.is_empty() {
-                self.spare = vec![0; packed_bound(foot_bytes)].into_boxed_slice();
-            }
-            self.unpacker.unpack(header.codec, &payload, &mut self.spare[..raw_bytes]).ok()?;
-            let mut buffer = payload.into_buffer();
-            buffer.swap(&mut self.spare);
-            Filled::new(buffer, raw_bytes)
-        };
-        let check = foot_check(foot_bytes, header.offset, &raw);
-        (check.check == header.check).then_some((raw, check))
+        if self.spare.is_empty() {
+            self.spare = vec![0; packed_bound(foot_bytes)].into_boxed_slice();
+        }
+        self.unpacker.unpack(header.codec, &payload, &mut self.spare[..raw_bytes]).ok()?;
+        let mut buffer = payload.into_buffer();
+        buffer.swap(&mut self.spare);
+        verify(foot_bytes, header, Filled::new(buffer, raw_bytes))
     }
+}
+
+/// The raw bytes with their hashes, if they are what the header says.
+fn verify(foot_bytes: u32, header: &FootHeader, raw: Filled) -> Option<(Filled, FootCheck)> {
+    let check = foot_check(foot_bytes, header.offset, &raw);
+    (check.check == header.check).then_some((raw, check))
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ fn done(bytes: u64) -> Done {
 }
 
 fn ping() -> Frame {
-    Frame::Ping(Ping { token: 1, sent_feet: 0 })
+    Frame::Ping(Ping { token: 1, sent_feet: 0, window_blocked: false })
 }
 
 fn refusal(reason: RefusalKind, detail: &str) -> Answer {

@@ -170,7 +170,7 @@ fn flood(hello: &Hello, port: u16) {
     let mut stream = joined(hello, port);
     let mut pings = Vec::new();
     for token in 1..=2000 {
-        Frame::Ping(Ping { token, sent_feet: 0 }).encode(&mut pings);
+        Frame::Ping(Ping { token, sent_feet: 0, window_blocked: false }).encode(&mut pings);
     }
     for _ in 0..100 {
         if stream.write_all(&pings).is_err() {
