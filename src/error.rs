@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// Input, output or a limit of this machine.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", plain(source))]
     Io {
         /// The thing that failed, as the user would name it.
         what: String,
@@ -170,6 +170,13 @@ impl Error {
         }
         report
     }
+}
+
+/// What the system says, without its number: the text says it.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    number.and_then(|number| text.strip_suffix(&number)).unwrap_or(&text).to_owned()
 }
 
 /// The text on one line and harmless on a terminal, wherever it came from.

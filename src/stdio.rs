@@ -6,14 +6,48 @@
 use crate::error::Error;
 use crate::pipe;
 use crate::rx::Sink;
+use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, IntoRawFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+static STDIN_CLOSED: AtomicBool = AtomicBool::new(false);
+static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Looks whether stdin and stdout are closed, before Rust's runtime opens `/dev/null` in the place of
+/// those that are: a stream would vanish in it, or come out of it empty, and both ends exit 0.
+extern "C" fn look() {
+    STDIN_CLOSED.store(fcntl(io::stdin().as_fd(), FcntlArg::F_GETFD).is_err(), Relaxed);
+    STDOUT_CLOSED.store(fcntl(io::stdout().as_fd(), FcntlArg::F_GETFD).is_err(), Relaxed);
+}
+
+/// Has the system's loader call [`look`], which is the only time that is early enough.
+#[used]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+#[expect(
+    unsafe_code,
+    reason = "after the runtime's start nobody can tell a closed descriptor from /dev/null"
+)]
+static LOOK: extern "C" fn() = look;
 
 /// Stdin, unbuffered.
 pub fn stdin() -> Result<File, Error> {
+    if STDIN_CLOSED.load(Relaxed) {
+        return Err(Error::io("stdin", closed()));
+    }
     let fd = io::stdin().as_fd().try_clone_to_owned();
     fd.map(File::from).map_err(|error| Error::io("stdin", error))
+}
+
+/// Told to the other end like any failure of the sink, so not when stdout is opened but when it is used.
+fn is_open() -> io::Result<()> {
+    if STDOUT_CLOSED.load(Relaxed) { Err(closed()) } else { Ok(()) }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("closed")
 }
 
 /// Stdout, unbuffered, whose closing is reported.
@@ -34,6 +68,7 @@ impl Stdout {
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        is_open()?;
         self.file.write(bytes)
     }
 
@@ -49,6 +84,7 @@ impl Sink for Stdout {
 
     /// Closes every descriptor of ours for it, and reports what the last close says.
     fn close(self: Box<Self>) -> io::Result<()> {
+        is_open()?;
         // Descriptor 1 stays taken, so that no later socket can become "stdout".
         let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
         nix::unistd::dup2_stdout(nowhere)?;

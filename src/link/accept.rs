@@ -164,7 +164,7 @@ impl Door {
             return refuse(caller.stream, Some(&answer));
         };
         if let Some(older) = self.handles.remove(&hello.worker) {
-            older.close();
+            older.close("it was replaced by a newer connection");
         }
         if let Ok(handle) = self.welcome(caller, hello, welcome) {
             self.handles.insert(hello.worker, handle);

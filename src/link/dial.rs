@@ -7,7 +7,7 @@ use super::worker::Worker;
 use super::{Crew, Event, Miss, random};
 use crate::cancel::{Cancel, wait};
 use crate::config::{Dest, shares};
-use crate::error::Error;
+use crate::error::{Error, plain};
 use crate::net;
 use crate::proto::LinkId;
 use crate::proto::backoff::{Backoff, FIRST_WAIT, MAX_WAIT};
@@ -132,7 +132,7 @@ impl Dialler {
         }
         let (stream, answer, read_ahead, rtt) = match self.greet() {
             Ok(greeted) => greeted,
-            Err(error) => return Attempt::Missed(Miss::Lost(error.to_string())),
+            Err(error) => return Attempt::Missed(Miss::Lost(plain(&error))),
         };
         let welcome = match answer {
             Answer::Welcome(welcome) => welcome,
@@ -151,7 +151,7 @@ impl Dialler {
         }
         match self.carry(stream, &welcome, read_ahead, rtt) {
             Ok(lived) => Attempt::Lived(lived),
-            Err(error) => Attempt::Missed(Miss::Lost(error.to_string())),
+            Err(error) => Attempt::Missed(Miss::Lost(plain(&error))),
         }
     }
 

@@ -88,6 +88,7 @@ pub fn meet(
         _ => never(),
     };
     let mut causes = Causes::default();
+    let mut interrupt = interrupt.clone();
     loop {
         select! {
             recv(events) -> event => match event {
@@ -101,7 +102,10 @@ pub fn meet(
                 Ok(Event::Frame(..) | Event::Written(_) | Event::Down(..)) => {}
                 Err(_) => return Err(gave_up("every connection", "its thread ended")),
             },
-            recv(interrupt) -> signal => return Err(Error::Signal(signal.unwrap_or(15))),
+            recv(interrupt) -> signal => match signal {
+                Ok(signal) => return Err(Error::Signal(signal)),
+                Err(_) => interrupt = never(),
+            },
             recv(out_of_patience) -> _ => {
                 if causes.is_busy() {
                     return Err(Error::Busy { what: names.join(", ") });

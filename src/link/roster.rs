@@ -85,7 +85,7 @@ impl Roster {
             select! {
                 recv(events) -> event => match event {
                     Ok(Event::Down(worker, _)) => { self.handles.remove(&worker); }
-                    Ok(Event::Up { handle, .. }) => handle.close(),
+                    Ok(Event::Up { handle, .. }) => handle.close("the session is over"),
                     Ok(_) => {}
                     Err(_) => return,
                 },

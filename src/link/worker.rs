@@ -10,6 +10,7 @@ pub use outbox::Handle;
 
 use super::{Crew, Event};
 use crate::cancel::wait;
+use crate::error::plain;
 use crate::foot::FootHeader;
 use crate::pool::{Buffer, Filled};
 use crate::proto::WorkerId;
@@ -66,7 +67,7 @@ impl Inlet for NoFeet {
 /// Why a worker ends.
 #[derive(Debug, Error)]
 enum Ended {
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Io(#[from] io::Error),
     #[error("not our protocol: {0}")]
     Frame(#[from] FrameError),
@@ -214,7 +215,7 @@ impl Worker {
             Taken::Foot(payload) => self.foot = Some((payload, 0)),
             Taken::Frames => {}
             Taken::Nothing => return Ok(false),
-            Taken::Closed => return Err(Ended::Closed),
+            Taken::Closed(reason) => return Err(Ended::Refused(reason)),
             Taken::Finished => {
                 if self.hang_up.is_none() {
                     self.stream.shutdown(Shutdown::Write)?;

@@ -68,10 +68,7 @@ pub(super) fn run(
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
-        // The stream is delivered already: the sender shall hear that, and not that we were ended.
-        if !collect.machine.is_delivered() {
-            collect.machine.abort(code, &reason);
-        }
+        collect.machine.abort(code, &reason);
     }
     collect.transmit();
     if let Ok(delivered) = &mut outcome {
@@ -106,6 +103,7 @@ impl Collect {
     fn turn(&mut self, channels: &Channels, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
         let mut reports = self.writer.reports.clone();
+        let mut interrupt = channels.interrupt.clone();
         loop {
             let now = clock.now();
             self.hear_received(now);
@@ -138,11 +136,13 @@ impl Collect {
                         Err(_) => reports = never(),
                     }
                 }
-                recv(channels.interrupt) -> signal => {
-                    if let Ok(signal) = signal {
-                        return Err(Error::Signal(signal));
-                    }
-                }
+                recv(interrupt) -> signal => match signal {
+                    // The sink has succeeded: all that a signal can end is the wait for the sender's
+                    // last word.
+                    Ok(_) if self.is_delivered => self.finished = true,
+                    Ok(signal) => return Err(Error::Signal(signal)),
+                    Err(_) => interrupt = never(),
+                },
                 default(wait) => {}
             }
         }
@@ -231,9 +231,9 @@ impl Collect {
                     self.feet.remove(&id);
                     self.stats.duplicate_feet.increment();
                 }
-                receiver::Event::Close { worker, .. } => {
+                receiver::Event::Close { worker, reason } => {
                     if let Some(handle) = self.roster.get(worker) {
-                        handle.close();
+                        handle.close(reason);
                     }
                 }
                 receiver::Event::CloseSink(end) => self.order(Order::Close(end.digest)),

@@ -88,6 +88,7 @@ impl Dispatch {
     fn turn(&mut self, inputs: &Inputs, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
         let mut progress = inputs.progress.clone();
+        let mut interrupt = inputs.interrupt.clone();
         loop {
             let now = clock.now();
             self.sender.handle_timeout(now);
@@ -119,11 +120,10 @@ impl Dispatch {
                     Ok(Progress::Failed(error)) => return Err(Error::io("stdin", error)),
                     Err(_) => progress = never(),
                 },
-                recv(inputs.interrupt) -> signal => {
-                    if let Ok(signal) = signal {
-                        return Err(Error::Signal(signal));
-                    }
-                }
+                recv(interrupt) -> signal => match signal {
+                    Ok(signal) => return Err(Error::Signal(signal)),
+                    Err(_) => interrupt = never(),
+                },
                 default(wait) => {}
             }
         }
@@ -195,9 +195,9 @@ impl Dispatch {
                 sender::Event::Acked { id } => {
                     self.payloads.remove(&id);
                 }
-                sender::Event::Close { worker, .. } => {
+                sender::Event::Close { worker, reason } => {
                     if let Some(handle) = self.roster.get(worker) {
-                        handle.close();
+                        handle.close(reason);
                     }
                 }
                 sender::Event::Delivered(done) => {

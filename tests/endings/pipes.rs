@@ -41,6 +41,23 @@ fn a_sink_that_fails_ends_both_ends_with_its_reason() {
             refused_by_the_sink(&pair.ended(0), "Bad file descriptor");
         }),
     ]);
+    // Closed at the start, for which Rust's runtime puts /dev/null: whatever the length, it is told.
+    at_once(
+        [0, 7, 4 << 20]
+            .into_iter()
+            .map(|bytes| -> Box<dyn FnOnce() + Send> {
+                Box::new(move || {
+                    let mut rx =
+                        End::redirected(&format!("rx 127.0.0.1:0 --patience {LONG}"), ">&-");
+                    let port = rx.port();
+                    let tx = End::start(&format!("tx 127.0.0.1:{port} --patience {LONG}"));
+                    let mut pair = Pair { tx, rx, port };
+                    feed(pair.tx.stdin(), bytes);
+                    refused_by_the_sink(&pair.ended(0), "closed");
+                })
+            })
+            .collect(),
+    );
 }
 
 fn refused_by_the_sink((tx, rx): &(Ended, Ended), cause: &str) {
@@ -55,6 +72,11 @@ fn a_source_that_fails_ends_both_ends_with_its_reason() {
             // Seen before anybody is dialled.
             let mut tx = End::redirected("tx 127.0.0.1:9", "</");
             tx.ended(0).expect("at once").failed(1, "stdin: is a directory");
+        }),
+        Box::new(|| {
+            // Closed at the start.
+            let mut tx = End::redirected("tx 127.0.0.1:9", "<&-");
+            tx.ended(0).expect("at once").failed(1, "stdin: closed");
         }),
         Box::new(|| {
             // Seen when it is read.

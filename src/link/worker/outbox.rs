@@ -48,9 +48,9 @@ impl Handle {
         self.outbox.waker.wake();
     }
 
-    /// Ends the connection now.
-    pub fn close(&self) {
-        self.outbox.lock().ending = Ending::Now;
+    /// Ends the connection now, for this reason.
+    pub fn close(&self, reason: &'static str) {
+        self.outbox.lock().ending = Ending::Now(reason);
         self.outbox.waker.wake();
     }
 
@@ -81,8 +81,8 @@ pub(super) enum Taken {
     Nothing,
     /// All is out and nothing more will come.
     Finished,
-    /// The connection is to end now.
-    Closed,
+    /// The connection is to end now, for this reason.
+    Closed(&'static str),
 }
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ struct State {
 enum Ending {
     No,
     Flushed,
-    Now,
+    Now(&'static str),
 }
 
 impl Outbox {
@@ -114,8 +114,8 @@ impl Outbox {
     /// Encodes the waiting frames into `head`, and behind them the header of one foot, if one waits.
     pub(super) fn take(&self, head: &mut Vec<u8>) -> Taken {
         let mut state = self.lock();
-        if state.ending == Ending::Now {
-            return Taken::Closed;
+        if let Ending::Now(reason) = state.ending {
+            return Taken::Closed(reason);
         }
         for frame in state.frames.drain(..) {
             frame.encode(head);
@@ -157,7 +157,7 @@ impl State {
             return;
         }
         if self.frames.len() >= MAX_WAITING {
-            self.ending = Ending::Now;
+            self.ending = Ending::Now("it took nothing that was sent to it");
             return;
         }
         self.frames.push_back(frame);
