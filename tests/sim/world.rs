@@ -277,7 +277,7 @@ impl World {
             [Delivered, Delivered] => true,
             _ if self.plan.expect == Expect::Delivered => false,
             [Failed(OutcomeUnknown), Delivered] => true,
-            [Failed(Aborted(_) | PeerLost) | Ordered, Failed(Corrupt(_))] => {
+            [Failed(Aborted(_) | PeerLost | OutcomeUnknown) | Ordered, Failed(Corrupt(_))] => {
                 self.plan.hopeless.is_some()
             }
             // One end told the other, or was never heard again.
