@@ -2,7 +2,7 @@
 //! session comes in.
 //!
 //! A pure decision. Does not know sockets or keys: who got here has already shown its key, where
-//! there is one. Does not forget a session: one process takes one stream.
+//! there is one. Does not forget a session that anybody came in for: one process takes one stream.
 
 use super::settle::settle;
 use super::{Answer, Hello, HelloKind, Refusal, RefusalKind, Role, SessionId, Welcome, Wish};
@@ -48,6 +48,11 @@ impl Gate {
                 Answer::Refuse(Refusal { versions: self.listener.versions.clone(), reason, detail })
             }
         }
+    }
+
+    /// Who opened the session never came in: the next one may open another.
+    pub fn forget(&mut self) {
+        self.session = None;
     }
 
     fn admit(&self, hello: &Hello) -> Result<Welcome, (RefusalKind, String)> {
