@@ -29,7 +29,7 @@ fn main() {
     let code = match outcome {
         Ok(()) => 0,
         Err(error) => {
-            say.always(&error.report());
+            say.last(&error.report());
             error.exit_code()
         }
     };
