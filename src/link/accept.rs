@@ -133,7 +133,7 @@ impl Door {
                 Ok(Some(hello)) => self.answer(caller, &hello),
                 Ok(None) if caller.until > now => self.callers.push_back(caller),
                 Ok(None) => {}
-                Err(refusal) => refuse(caller.stream, refusal.as_ref()),
+                Err(refusal) => refuse(&caller.stream, refusal.as_ref()),
             }
         }
     }
@@ -166,7 +166,7 @@ impl Door {
     fn answer(&mut self, caller: Caller, hello: &Hello) {
         let answer = self.gate.decide(hello);
         let Answer::Welcome(welcome) = &answer else {
-            return refuse(caller.stream, Some(&answer));
+            return refuse(&caller.stream, Some(&answer));
         };
         if say(&caller.stream, &answer).is_err() {
             // It is gone already. Had it opened the session, all others would be told `busy` for ever.
@@ -226,10 +226,10 @@ impl Caller {
 }
 
 /// Says no, where there is something to say; the connection ends either way.
-fn refuse(stream: TcpStream, answer: Option<&Answer>) {
+fn refuse(stream: &TcpStream, answer: Option<&Answer>) {
     if let Some(answer) = answer {
         // Who does not take its refusal has not earned another.
-        let _ = say(&stream, answer);
+        let _ = say(stream, answer);
     }
 }
 
