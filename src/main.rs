@@ -29,7 +29,7 @@ fn main() {
     let code = match outcome {
         Ok(()) => 0,
         Err(error) => {
-            say.always(&error.report());
+            say.last(&error.report());
             error.exit_code()
         }
     };
@@ -57,7 +57,7 @@ fn run(command: &Command, say: &Say) -> Result<(), Error> {
     let watch = Watch::start(Arc::clone(&stats), &say, common, on_signal)?;
     let outcome = carry(command, &stats, &say, interrupted);
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
-    watch.finish(digest.as_ref());
+    watch.finish(outcome.is_ok(), digest.as_ref());
     outcome.map(drop)
 }
 

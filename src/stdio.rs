@@ -3,10 +3,12 @@
 //! Neither is ever made non-blocking: that would leak into whoever shares it. Does not know what flows
 //! through them.
 
+use crate::cancel::wait;
 use crate::error::Error;
 use crate::pipe;
 use crate::rx::Sink;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::PollFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, IntoRawFd};
@@ -57,10 +59,14 @@ pub struct Stdout {
 }
 
 impl Stdout {
-    /// Takes stdout over: nothing else may write to it.
+    /// Takes stdout over: descriptor 1 leads nowhere from now on, so that nothing else can get into the
+    /// stream, no later socket can become "stdout", and closing ours is the last close.
     pub fn open() -> Result<Stdout, Error> {
         let fd = io::stdout().as_fd().try_clone_to_owned();
         let file = File::from(fd.map_err(|error| Error::io("stdout", error))?);
+        let nowhere = OpenOptions::new().write(true).open("/dev/null");
+        let nowhere = nowhere.map_err(|error| Error::io("/dev/null", error))?;
+        nix::unistd::dup2_stdout(nowhere).map_err(|error| Error::io("stdout", error.into()))?;
         pipe::widen(&file);
         Ok(Stdout { file })
     }
@@ -69,7 +75,15 @@ impl Stdout {
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         is_open()?;
-        self.file.write(bytes)
+        loop {
+            match self.file.write(bytes) {
+                // Somebody who shares it has made it non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait(&mut [(self.file.as_fd(), PollFlags::POLLOUT)], None)?;
+                }
+                result => return result,
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -82,12 +96,9 @@ impl Sink for Stdout {
         "stdout".to_owned()
     }
 
-    /// Closes every descriptor of ours for it, and reports what the last close says.
+    /// Reports what the close says: some file systems tell of a full disk only then.
     fn close(self: Box<Self>) -> io::Result<()> {
         is_open()?;
-        // Descriptor 1 stays taken, so that no later socket can become "stdout".
-        let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
-        nix::unistd::dup2_stdout(nowhere)?;
         Ok(nix::unistd::close(self.file.into_raw_fd())?)
     }
 }

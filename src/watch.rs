@@ -70,7 +70,7 @@ impl Watch {
     }
 
     /// Ends the watch and says how the run went, if it ever came to carry anything.
-    pub fn finish(self, digest: Option<&Hash>) {
+    pub fn finish(self, delivered: bool, digest: Option<&Hash>) {
         // The thread never blocks, so it takes this, and ends; if it panicked there is no tally.
         let tally = match self.control.send(Control::Stop) {
             Ok(()) => self.thread.join().unwrap_or_default(),
@@ -80,7 +80,7 @@ impl Watch {
         let snapshot = self.stats.snapshot();
         if let Some(elapsed) = snapshot.elapsed {
             let bottleneck = tally.most_frequent().unwrap_or(snapshot.bottleneck);
-            self.say.note(&summary::last_line(&snapshot, elapsed, bottleneck));
+            self.say.note(&summary::last_line(&snapshot, elapsed, bottleneck, delivered));
         }
         if let Some(digest) = digest {
             self.say.always(&summary::digest_line(digest));

@@ -47,6 +47,7 @@ pub(super) fn start(
         crew,
         callers: VecDeque::new(),
         handles: BTreeMap::new(),
+        is_met: false,
         rest: None,
     };
     thread::Builder::new()
@@ -82,12 +83,15 @@ struct Door {
     /// The newest connection of each index of the dialling end: a newer one replaces an older one,
     /// which is dead whether we have noticed or not.
     handles: BTreeMap<u16, Handle>,
+    /// Somebody was told to be welcome, and was still there.
+    is_met: bool,
     rest: Option<Instant>,
 }
 
 /// A connection that has not yet said all of its hello.
 struct Caller {
     stream: TcpStream,
+    peer: SocketAddr,
     heard: Vec<u8>,
     until: Instant,
 }
@@ -129,7 +133,7 @@ impl Door {
                 Ok(Some(hello)) => self.answer(caller, &hello),
                 Ok(None) if caller.until > now => self.callers.push_back(caller),
                 Ok(None) => {}
-                Err(refusal) => refuse(caller.stream, refusal.as_ref()),
+                Err(refusal) => refuse(&caller.stream, refusal.as_ref()),
             }
         }
     }
@@ -138,10 +142,11 @@ impl Door {
         for listener in &self.listeners {
             loop {
                 match listener.accept() {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         let until = Instant::now() + HELLO;
                         if let Ok(stream) = net::adopt(stream) {
-                            self.callers.push_back(Caller { stream, heard: Vec::new(), until });
+                            let heard = Vec::new();
+                            self.callers.push_back(Caller { stream, peer, heard, until });
                         }
                         if self.callers.len() > MAX_CALLERS {
                             self.callers.pop_front();
@@ -161,8 +166,16 @@ impl Door {
     fn answer(&mut self, caller: Caller, hello: &Hello) {
         let answer = self.gate.decide(hello);
         let Answer::Welcome(welcome) = &answer else {
-            return refuse(caller.stream, Some(&answer));
+            return refuse(&caller.stream, Some(&answer));
         };
+        if say(&caller.stream, &answer).is_err() {
+            // It is gone already. Had it opened the session, all others would be told `busy` for ever.
+            if !self.is_met {
+                self.gate.forget();
+            }
+            return;
+        }
+        self.is_met = true;
         if let Some(older) = self.handles.remove(&hello.worker) {
             older.close("it was replaced by a newer connection");
         }
@@ -174,12 +187,9 @@ impl Door {
     /// Makes the caller a worker. Where that fails the caller sees its connection closed, and dials
     /// again.
     fn welcome(&self, caller: Caller, hello: &Hello, welcome: &Welcome) -> io::Result<Handle> {
-        let Caller { mut stream, heard, .. } = caller;
-        let mut bytes = Vec::new();
-        Answer::Welcome(welcome.clone()).encode(&mut bytes);
-        stream.write_all(&bytes)?; // a new connection has room for so little
+        let Caller { stream, peer, heard, .. } = caller;
         let (id, link) = (self.crew.next_worker(), LinkId(hello.link));
-        let row = self.crew.stats.join(id, link, stream.peer_addr()?.to_string());
+        let row = self.crew.stats.join(id, link, peer.to_string());
         let inlet = (self.crew.inlet)(&welcome.settled);
         let (worker, handle) = Worker::new(id, stream, heard, inlet, row, self.crew.clone())?;
         let ours = handle.clone();
@@ -216,11 +226,15 @@ impl Caller {
 }
 
 /// Says no, where there is something to say; the connection ends either way.
-fn refuse(mut stream: TcpStream, answer: Option<&Answer>) {
+fn refuse(stream: &TcpStream, answer: Option<&Answer>) {
     if let Some(answer) = answer {
-        let mut bytes = Vec::new();
-        answer.encode(&mut bytes);
         // Who does not take its refusal has not earned another.
-        let _ = stream.write_all(&bytes);
+        let _ = say(stream, answer);
     }
+}
+
+fn say(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    answer.encode(&mut bytes);
+    stream.write_all(&bytes) // a new connection has room for so little
 }

@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the other end may take to answer a hello.
 const ANSWER: Duration = Duration::from_secs(10);
-/// A connection that lived this long was a good one: its link is dialled again without back-off.
+/// A connection that lived this long, or carried a foot, was a good one: its link is dialled again with
+/// the shortest back-off.
 const GOOD: Duration = Duration::from_secs(5);
 
 /// Starts the dialling threads: their links in the order of `dests`, the shares of `workers` as
@@ -91,8 +92,8 @@ struct Dialler {
 
 /// How one attempt ended.
 enum Attempt {
-    /// There was a connection for this long.
-    Lived(Duration),
+    /// There was a connection, and it was good or not.
+    Lived { was_good: bool },
     /// There was none.
     Missed(Miss),
     /// The session has no use for this connection.
@@ -108,8 +109,8 @@ impl Dialler {
                 return;
             }
             match attempt {
-                Attempt::Lived(time) if time >= GOOD => backoff.reset(),
-                Attempt::Lived(_) => {}
+                Attempt::Lived { was_good: true } => backoff.reset(),
+                Attempt::Lived { was_good: false } => {}
                 Attempt::Missed(miss) => {
                     if self.crew.events.send(Event::Missed(self.link, miss)).is_err() {
                         return;
@@ -150,7 +151,7 @@ impl Dialler {
             return Attempt::Missed(Miss::Restarted);
         }
         match self.carry(stream, &welcome, read_ahead, rtt) {
-            Ok(lived) => Attempt::Lived(lived),
+            Ok(was_good) => Attempt::Lived { was_good },
             Err(error) => Attempt::Missed(Miss::Lost(plain(&error))),
         }
     }
@@ -188,23 +189,25 @@ impl Dialler {
         Ok((stream, answer, read_ahead, asked.elapsed()))
     }
 
+    /// Is the worker until the connection ends; says whether it was a good one.
     fn carry(
         &self,
         stream: TcpStream,
         welcome: &Welcome,
         read_ahead: Vec<u8>,
         rtt: Duration,
-    ) -> io::Result<Duration> {
+    ) -> io::Result<bool> {
         let id = self.crew.next_worker();
         let row = self.crew.stats.join(id, self.link, stream.peer_addr()?.to_string());
         let inlet = (self.crew.inlet)(&welcome.settled);
-        let (worker, handle) = Worker::new(id, stream, read_ahead, inlet, row, self.crew.clone())?;
+        let (worker, handle) =
+            Worker::new(id, stream, read_ahead, inlet, Arc::clone(&row), self.crew.clone())?;
         let up = Event::Up { handle, link: self.link, rtt, settled: welcome.settled };
         let since = Instant::now();
         if self.crew.events.send(up).is_ok() {
             worker.run();
         }
-        Ok(since.elapsed())
+        Ok(row.feet.now() > 0 || since.elapsed() >= GOOD)
     }
 }
 

@@ -45,7 +45,14 @@ impl Causes {
         if links == 0 || self.0.len() < links || !self.0.values().all(is_final) {
             return None;
         }
-        Some(Error::Refused { what: "refused".into(), cause: self.tell(names), hint: None })
+        let hint = |miss: &Miss| match miss {
+            Miss::Refused(refusal) if refusal.reason == RefusalKind::Name => {
+                Some("give the same --name at both ends".to_owned())
+            }
+            _ => None,
+        };
+        let hint = self.0.values().find_map(hint);
+        Some(Error::Refused { what: "refused".into(), cause: self.tell(names), hint })
     }
 
     fn is_busy(&self) -> bool {

@@ -288,6 +288,8 @@ impl Sender {
             window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
             sink_blocked: self.sink_blocked,
             written_bytes: self.written_bytes,
+            cumulative: self.base,
+            limit: self.limit,
         }
     }
 
@@ -397,4 +399,8 @@ pub struct Backlog {
     pub sink_blocked: bool,
     /// Raw bytes that the receiver's sink has taken.
     pub written_bytes: u64,
+    /// Every foot below this number is acked.
+    pub cumulative: u64,
+    /// The receiver takes feet below this number.
+    pub limit: u64,
 }

@@ -17,6 +17,7 @@ use crate::proto::sender::{self, Config, Input, Sender};
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, never, select};
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,7 +88,7 @@ struct Dispatch {
 impl Dispatch {
     fn turn(&mut self, inputs: &Inputs, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
-        let mut progress = inputs.progress.clone();
+        let (mut packed, mut progress) = (inputs.packed.clone(), inputs.progress.clone());
         let mut interrupt = inputs.interrupt.clone();
         loop {
             let now = clock.now();
@@ -106,11 +107,14 @@ impl Dispatch {
                         self.handle_event(now, event)?;
                     }
                 }
-                recv(inputs.packed) -> packed => {
-                    for packed in packed.into_iter().chain(inputs.packed.try_iter()).take(BUNDLE) {
-                        self.offer(packed);
+                recv(packed) -> message => match message {
+                    Ok(first) => {
+                        for foot in iter::once(first).chain(packed.try_iter()).take(BUNDLE) {
+                            self.offer(foot);
+                        }
                     }
-                }
+                    Err(_) => packed = never(),
+                },
                 recv(progress) -> message => match message {
                     Ok(Progress::Digested(stretch)) => self.digested(stretch),
                     Ok(Progress::Finished { feet, bytes }) => {
@@ -217,6 +221,8 @@ impl Dispatch {
         self.stats.window_blocked.set(backlog.window_blocked);
         self.stats.sink_blocked.set(backlog.sink_blocked);
         self.stats.stream_bytes.set(backlog.written_bytes);
+        self.stats.cumulative.set(backlog.cumulative);
+        self.stats.limit.set(backlog.limit);
         self.stats.resent_feet.set(counts.resent_feet);
         self.stats.reinjected.set(counts.reinjected_feet);
         self.stats.nacks.set(counts.nacked_feet);

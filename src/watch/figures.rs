@@ -4,6 +4,11 @@
 
 use std::time::Duration;
 
+/// A number of things, by their name.
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Bytes to three digits: `999 B`, `1.07 GB`.
 pub(super) fn bytes(count: u64) -> String {
     scaled(count as f64, "B")

@@ -5,7 +5,7 @@
 use super::figures;
 use super::say::Say;
 use crate::config::{Common, ProgressMode, Verbosity};
-use crate::stats::Snapshot;
+use crate::stats::{Role, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
@@ -146,7 +146,9 @@ pub(super) fn text(snapshot: &Snapshot, rate: f64) -> String {
     parts.extend(left.map(|left| format!("ETA {}", figures::clock(left))));
     parts.push(format!("bottleneck: {}", snapshot.bottleneck));
     // Last, for it is what a narrow terminal may cut off.
-    let ratio = figures::ratio(snapshot.stream_bytes, snapshot.wire_bytes);
+    // Of what was packed, not of what has arrived, which lags behind. A receiver cannot know it yet.
+    let ratio = figures::ratio(snapshot.source_bytes, snapshot.packed_bytes)
+        .filter(|_| snapshot.role == Role::Sender);
     parts.extend(ratio.map(|ratio| format!("ratio {ratio:.2}")));
     parts.join(", ")
 }
@@ -165,14 +167,15 @@ fn how_much(snapshot: &Snapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{Role, Stats};
+    use crate::stats::Stats;
 
     #[test]
     fn a_run_of_known_size_has_percent_and_eta() {
         let stats = Stats::new(Role::Sender, 1);
         stats.expect_bytes(4_000_000);
         stats.stream_bytes.set(1_000_000);
-        stats.wire_bytes.set(500_000);
+        stats.source_bytes.set(1_500_000);
+        stats.packed_bytes.set(750_000);
         let waiting = text(&stats.snapshot(), 0.0);
         assert_eq!(waiting, "waiting for the other end");
         let snapshot = Snapshot { elapsed: Some(Duration::from_secs(2)), ..stats.snapshot() };

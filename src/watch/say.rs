@@ -9,7 +9,10 @@ use crate::config::Verbosity;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,8 @@ const QUEUE: usize = 256;
 pub struct Say {
     queue: Sender<Show>,
     dropped: Arc<AtomicU64>,
+    /// Why the process ends was said.
+    is_last: Arc<AtomicBool>,
     verbosity: Verbosity,
 }
 
@@ -44,7 +49,7 @@ impl Say {
         let counted = Arc::clone(&dropped);
         // Without the thread the queue is disconnected, and `always` writes by itself.
         drop(thread::Builder::new().name("say".into()).spawn(move || write(&shows, &counted)));
-        Say { queue, dropped, verbosity: Verbosity::Normal }
+        Say { queue, dropped, is_last: Arc::default(), verbosity: Verbosity::Normal }
     }
 
     /// The same, saying as much as this.
@@ -59,6 +64,16 @@ impl Say {
             Err(TrySendError::Full(_)) => drop(self.dropped.fetch_add(1, Relaxed)),
             Err(TrySendError::Disconnected(_)) => put(text),
         }
+    }
+
+    /// Says why the process ends, unless that was said already: a run that ends by itself may meet
+    /// the limit of its grace. Says whether it was the first.
+    pub fn last(&self, text: &str) -> bool {
+        let is_first = !self.is_last.swap(true, SeqCst);
+        if is_first {
+            self.always(text);
+        }
+        is_first
     }
 
     /// Says this unless we are quiet.
@@ -137,7 +152,8 @@ mod tests {
     /// A `Say` whose thread is stuck for ever, as on a blocked stderr.
     fn stuck() -> (Say, Receiver<Show>) {
         let (queue, shows) = bounded(2);
-        (Say { queue, dropped: Arc::default(), verbosity: Verbosity::Normal }, shows)
+        let (dropped, is_last) = (Arc::default(), Arc::default());
+        (Say { queue, dropped, is_last, verbosity: Verbosity::Normal }, shows)
     }
 
     #[test]
@@ -166,6 +182,14 @@ mod tests {
         });
         say.flush(Duration::from_secs(60));
         assert_eq!(reader.join().expect("it saw both"), 2);
+    }
+
+    #[test]
+    fn why_the_process_ends_is_said_once() {
+        let (say, shows) = stuck();
+        assert!(say.last("ended by signal: SIGINT"));
+        assert!(!say.at(Verbosity::Quiet).last("ended by signal: SIGINT"));
+        assert_eq!(shows.try_iter().count(), 1);
     }
 
     #[test]

@@ -14,8 +14,9 @@ use std::process;
 use std::thread::Builder;
 use std::time::Duration;
 
-/// How long a run may take to end by itself after a signal.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long a run may take to end by itself after a signal: a little longer than its farewell to an
+/// other end that does not answer.
+const GRACE: Duration = Duration::from_millis(700);
 /// How long the last line may take when the run has not ended by itself.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
@@ -73,7 +74,9 @@ fn end_after_grace(signal: i32, say: Say) {
     let limit = move || {
         // A channel that gets one message, when the grace is over.
         let _ = after(GRACE).recv();
-        say.always(&Error::Signal(signal).report());
+        if !say.last(&Error::Signal(signal).report()) {
+            return; // it has ended by itself, and says so
+        }
         say.flush(LAST_WORD);
         process::exit(exit_code(signal));
     };

@@ -10,25 +10,32 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The line at the end of a run.
-pub(super) fn last_line(of: &Snapshot, elapsed: Duration, bottleneck: Bottleneck) -> String {
-    let verb = match of.role {
-        Role::Sender => "sent",
-        Role::Receiver => "received",
+/// The line at the end of a run, which delivered its stream or did not.
+pub(super) fn last_line(
+    of: &Snapshot,
+    elapsed: Duration,
+    bottleneck: Bottleneck,
+    delivered: bool,
+) -> String {
+    let verb = match (of.role, delivered) {
+        (Role::Sender, true) => "sent",
+        (Role::Receiver, true) => "received",
+        (Role::Sender, false) => "not delivered; sent",
+        (Role::Receiver, false) => "not whole; received",
     };
     let ratio = figures::ratio(of.stream_bytes, of.wire_bytes).unwrap_or(1.0);
     format!(
         "viamillipede: {verb} {} bytes ({}) as {} on the wire (ratio {ratio:.2}) in {}: {} stream, {} wire; \
-         {} feet, {} sent again, {} connections lost; bottleneck: {bottleneck}",
+         {}, {} sent again, {} lost; bottleneck: {bottleneck}",
         of.stream_bytes,
         figures::bytes(of.stream_bytes),
         of.wire_bytes,
         figures::seconds(elapsed),
         figures::rate(figures::mean(of.stream_bytes, elapsed)),
         figures::rate(figures::mean(of.wire_bytes, elapsed)),
-        of.feet,
+        figures::count(of.feet, "foot", "feet"),
         of.resent_feet,
-        of.lost_connections,
+        figures::count(of.lost_connections, "connection", "connections"),
     )
 }
 
@@ -36,8 +43,11 @@ pub(super) fn last_line(of: &Snapshot, elapsed: Duration, bottleneck: Bottleneck
 pub(super) fn block(of: &Snapshot, rate: f64, workers: &[(WorkerId, Arc<WorkerRow>)]) -> String {
     let mut block = format!("viamillipede: {}\n", progress::text(of, rate));
     block += &format!(
-        "  {} feet, {} sent again, {} connections lost, {} wire bytes\n",
-        of.feet, of.resent_feet, of.lost_connections, of.wire_bytes
+        "  {}, {} sent again, {} lost, {} on the wire\n",
+        figures::count(of.feet, "foot", "feet"),
+        of.resent_feet,
+        figures::count(of.lost_connections, "connection", "connections"),
+        figures::bytes(of.wire_bytes),
     );
     block += &format!(
         "  window: feet below {} are verified, below {} may be sent; {} unacked, {} unsent",
@@ -45,11 +55,11 @@ pub(super) fn block(of: &Snapshot, rate: f64, workers: &[(WorkerId, Arc<WorkerRo
     );
     for (worker, row) in workers {
         block += &format!(
-            "\n  {worker} on {} to {}: {}, {} feet, {}, for {}",
+            "\n  {worker} on {} to {}: {}, {}, {}, for {}",
             row.link,
             crate::error::one_line(&row.peer),
             row.state(),
-            row.feet.now(),
+            figures::count(row.feet.now(), "foot", "feet"),
             figures::bytes(row.bytes.now()),
             figures::seconds(row.since.elapsed()),
         );
@@ -87,20 +97,24 @@ mod tests {
 
     #[test]
     fn the_last_line_has_all_that_is_promised() {
-        let line =
-            last_line(&stats().snapshot(), Duration::from_millis(12_345), Bottleneck::Network);
+        let line = last_line(
+            &stats().snapshot(),
+            Duration::from_millis(12_345),
+            Bottleneck::Network,
+            true,
+        );
         let expected = "viamillipede: sent 1073741824 bytes (1.07 GB) as 536870912 on the wire \
                         (ratio 2.00) in 12.3 s: 87.0 MB/s stream, 43.5 MB/s wire; 1024 feet, \
-                        3 sent again, 1 connections lost; bottleneck: network";
+                        3 sent again, 1 connection lost; bottleneck: network";
         assert_eq!(line, expected);
     }
 
     #[test]
     fn an_empty_stream_has_a_line_too() {
         let snapshot = Stats::new(Role::Receiver, 1).snapshot();
-        let line = last_line(&snapshot, Duration::ZERO, Bottleneck::NetworkOrSender);
+        let line = last_line(&snapshot, Duration::ZERO, Bottleneck::NetworkOrSender, false);
         assert!(
-            line.starts_with("viamillipede: received 0 bytes (0 B) as 0 on the wire"),
+            line.starts_with("viamillipede: not whole; received 0 bytes (0 B) as 0 on the wire"),
             "{line}"
         );
         assert!(!line.contains("NaN") && !line.contains("inf"), "{line}");

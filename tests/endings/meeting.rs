@@ -8,8 +8,8 @@ use std::net::TcpListener;
 fn ends_that_do_not_belong_together_part_at_once() {
     // How the listening end is started, how the dialling one, and why they part.
     let couples = [
-        ("rx 127.0.0.1:0 --name a", "tx --name b", "this end is named \"a\", not \"b\""),
-        ("tx --listen 127.0.0.1:0 --name a", "rx --connect", "this end is named \"a\", not \"\""),
+        ("rx 127.0.0.1:0 --name a", "tx --name b", "it is named \"a\", not \"b\""),
+        ("tx --listen 127.0.0.1:0 --name a", "rx --connect", "it is named \"a\", not \"\""),
         ("rx 127.0.0.1:0", "rx --connect", "both ends receive"),
         ("tx --listen 127.0.0.1:0", "tx", "both ends transmit"),
     ];

@@ -4,10 +4,13 @@
 use super::process::{End, Pair};
 use super::relay::{Fate, Relay};
 use super::stream::put;
-use super::{LONG, MARGIN, at_once, scatter};
+use super::{LONG, MARGIN, SHORT, at_once, scatter};
+use nix::sys::signal::Signal;
+use socket2::SockRef;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use viamillipede::foot::{Codec, FootHeader};
 use viamillipede::proto::frame::{Ack, Done, End as StreamEnd, Frame, Ping};
 use viamillipede::proto::hello::{Answer, Hello, HelloKind, RefusalKind, Role, SessionId};
@@ -77,6 +80,23 @@ fn bother(port: u16) -> Vec<TcpStream> {
         }),
     ]);
     silent
+}
+
+#[test]
+fn one_that_is_gone_before_its_welcome_does_not_hold_the_door() {
+    let mut rx = End::start(&format!("rx 127.0.0.1:0 --patience {LONG}"));
+    let port = rx.port();
+    // Stopped, it finds the hello and the reset at once.
+    rx.signal(Signal::SIGSTOP);
+    let mut stream = dial(port);
+    let mut hello = Vec::new();
+    stranger(1..=1).encode(&mut hello);
+    stream.write_all(&hello).expect("the kernel takes it");
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket option");
+    drop(stream);
+    rx.signal(Signal::SIGCONT);
+    let tx = End::start(&format!("tx 127.0.0.1:{port} --patience {SHORT}"));
+    Pair { tx, rx, port }.deliver(1 << 20);
 }
 
 fn stranger(versions: RangeInclusive<u16>) -> Hello {

@@ -118,3 +118,42 @@ fn zeros_between_two_heads() {
     let said = end.said();
     assert!(said.contains("code 1\n") && said.contains("viamillipede: stdout: "), "{said}");
 }
+
+/// Whoever shares stdout may have made it non-blocking; a full pipe is then no failure.
+#[test]
+fn a_stdout_that_does_not_block_takes_all_the_same() {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let (reader, writer) = io::pipe().expect("a pipe");
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a flag");
+    let mut command = viamillipede("loop");
+    command.stdout(writer);
+    let mut end = End::run(command);
+    let mut stdin = end.stdin.take().expect("stdin is a pipe");
+    let sent = pour(&mut Stream::new(6, SIZE), &mut stdin).expect("it has room for so much");
+    drop(stdin);
+    assert_eq!((tally(reader), end.code()), (sent, 0));
+}
+
+/// The stream must not fail at its end for want of what was there at its beginning.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_descriptors_fail_at_the_start_or_not_at_all() {
+    for limit in (8..40).step_by(2) {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" loop -q --workers 1 --patience 1");
+        command.args(["-c", &script, PROGRAM]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut end = End::run(command);
+        let mut stdin = end.stdin.take().expect("stdin is a pipe");
+        // It may have ended already.
+        let _ = stdin.write_all(b"asdf");
+        drop(stdin);
+        let mut out = String::new();
+        end.stdout.take().expect("a pipe").read_to_string(&mut out).expect("text");
+        let code = end.code();
+        assert!(
+            (code == 0) == (out == "asdf") && [0, 1, 4].contains(&code),
+            "{limit}: {code}, {out}"
+        );
+    }
+}

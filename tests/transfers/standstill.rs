@@ -1,4 +1,5 @@
-//! A stopped sink before a source that goes on: memory stays bounded, and nothing is lost.
+//! A stopped sink before a source that goes on: memory stays bounded, and nothing is lost. One that has
+//! ended: nobody works.
 //!
 //! Looks at the figures of the kernel, under `/proc`.
 
@@ -61,6 +62,38 @@ impl Read for Counted {
         self.1.fetch_add(bytes as u64, Relaxed);
         Ok(bytes)
     }
+}
+
+/// Processor time that a process has used, in ticks of the kernel (100 a second).
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let (_, after_name) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+}
+
+#[test]
+fn nobody_works_while_the_sink_is_stopped_after_the_end_of_the_source() {
+    let mut pair = Pair::start("", "");
+    let mut stdin = pair.tx.stdin.take().expect("stdin is a pipe");
+    let sent = pour(&mut Stream::new(1, 3 << 20), &mut stdin).expect("tx takes all");
+    drop(stdin);
+    // It falls silent some time, and stays so: of a second of waiting less than a tenth is work.
+    let until = deadline();
+    let pids = [pair.tx.pid(), pair.rx.pid()];
+    let mut before = pids.map(ticks);
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let now = pids.map(ticks);
+        if now.iter().zip(before).all(|(now, before)| now - before < 10) {
+            break;
+        }
+        assert!(Instant::now() < until, "an end that waits works all the time: {now:?} ticks");
+        before = now;
+    }
+    let mut stdout = pair.rx.stdout.take().expect("stdout is a pipe");
+    assert_eq!(pour(&mut stdout, &mut io::sink()).expect("rx gives its output"), sent);
+    pair.end_well();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! session comes in.
 //!
 //! A pure decision. Does not know sockets or keys: who got here has already shown its key, where
-//! there is one. Does not forget a session: one process takes one stream.
+//! there is one. Does not forget a session that anybody came in for: one process takes one stream.
 
 use super::settle::settle;
 use super::{Answer, Hello, HelloKind, Refusal, RefusalKind, Role, SessionId, Welcome, Wish};
@@ -50,6 +50,11 @@ impl Gate {
         }
     }
 
+    /// Who opened the session never came in: the next one may open another.
+    pub fn forget(&mut self) {
+        self.session = None;
+    }
+
     fn admit(&self, hello: &Hello) -> Result<Welcome, (RefusalKind, String)> {
         // Who does not belong here hears that first: `busy` would let it try again in vain.
         let version = self.identify(hello)?;
@@ -79,11 +84,11 @@ impl Gate {
         let version = *ours.end().min(theirs.end());
         if version < *ours.start().max(theirs.start()) {
             let [a, b, c, d] = [theirs.start(), theirs.end(), ours.start(), ours.end()];
-            let detail = format!("protocol versions {a} to {b}, this end speaks {c} to {d}");
+            let detail = format!("protocol versions {a} to {b}, it speaks {c} to {d}");
             return Err((RefusalKind::Version, detail));
         }
         if hello.name != *name {
-            let detail = format!("this end is named {name:?}, not {:?}", hello.name);
+            let detail = format!("it is named {name:?}, not {:?}", hello.name);
             return Err((RefusalKind::Name, detail));
         }
         if hello.role != role.opposite() {
