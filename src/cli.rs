@@ -11,6 +11,7 @@ use crate::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Ren
 use crate::config::{ProgressMode, Verbosity};
 use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
+use crate::proto::hello::min_window_feet;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -214,7 +215,7 @@ fn both(args: LoopArgs) -> Result<Command, Error> {
     no_program(&args.program, "use `viamillipede loop … | program` until then")?;
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
-    let least_feet = config::least_feet(workers.into());
+    let least_feet = min_window_feet(workers);
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
     Ok(Command::Loop(config::Loop { common, packaging, workers }))
 }

@@ -11,6 +11,7 @@ pub use place::{Dest, Listen};
 pub use crate::codec::{Packing, ZSTD_LEVELS};
 use crate::error::Error;
 use crate::foot::MIN_FOOT_BYTES;
+use crate::proto::hello::min_window_feet;
 use bytes::format_bytes;
 use std::fs;
 use std::time::Duration;
@@ -157,14 +158,18 @@ impl Rendezvous {
         }
     }
 
+    /// Connections over all DESTs together; not known where this end listens.
+    pub fn workers(&self) -> Option<u16> {
+        match self {
+            // `dial` has seen that they are few enough.
+            Rendezvous::Dial { dests, workers } => Some(shares(dests, *workers).into_iter().sum()),
+            Rendezvous::Listen(_) => None,
+        }
+    }
+
     /// Fewest feet that the window must hold, as far as this end can know.
     pub fn least_feet(&self) -> u64 {
-        match self {
-            Rendezvous::Dial { dests, workers } => {
-                least_feet(shares(dests, *workers).into_iter().map(u64::from).sum())
-            }
-            Rendezvous::Listen(_) => least_feet(1),
-        }
+        min_window_feet(self.workers().unwrap_or(1))
     }
 }
 
@@ -181,12 +186,6 @@ pub fn shares(dests: &[Dest], workers: u16) -> Vec<u16> {
         u16::try_from(each + extra).unwrap_or(workers).max(1)
     };
     dests.iter().map(|dest| dest.workers.unwrap_or_else(&mut share)).collect()
-}
-
-/// Fewest feet that the window must hold for this many connections: two on the way on each, and a
-/// few being read, packed, or waited for.
-pub fn least_feet(workers: u64) -> u64 {
-    2 * workers + 4
 }
 
 /// The window in bytes, from what `--window` said: big enough for `least_feet` feet.
@@ -272,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_default_window_only_has_to_hold_the_smallest_feet() {
-        let window = window_bytes(None, least_feet(8), 16 << 20).expect("feet get smaller");
+        let window = window_bytes(None, min_window_feet(8), 16 << 20).expect("feet get smaller");
         assert!(window <= DEFAULT_WINDOW_BYTES);
     }
 

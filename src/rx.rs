@@ -11,7 +11,7 @@ mod unpack;
 mod write;
 
 use crate::cancel::Cancel;
-use crate::config::{self, Rendezvous};
+use crate::config;
 use crate::error::Error;
 use crate::foot::MAX_FOOT_BYTES;
 use crate::link::{self, Setup};
@@ -68,10 +68,7 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
 }
 
 fn wish(config: &config::Rx) -> Wish {
-    let workers = match &config.rendezvous {
-        Rendezvous::Dial { dests, workers } => config::shares(dests, *workers).iter().sum(),
-        Rendezvous::Listen(_) => MAX_WORKERS,
-    };
+    let workers = config.rendezvous.workers().unwrap_or(MAX_WORKERS);
     Wish {
         foot_bytes: MAX_FOOT_BYTES,
         workers,

@@ -11,7 +11,7 @@ mod read;
 
 use crate::cancel::Cancel;
 use crate::codec::Packing;
-use crate::config::{self, Rendezvous};
+use crate::config;
 use crate::error::Error;
 use crate::foot::Hash;
 use crate::link::{self, NoFeet, Setup};
@@ -109,10 +109,7 @@ fn rest(source: &mut File, metadata: &Metadata) -> Option<u64> {
 }
 
 fn wish(config: &config::Tx) -> Wish {
-    let workers = match &config.rendezvous {
-        Rendezvous::Dial { dests, workers } => config::shares(dests, *workers).iter().sum(),
-        Rendezvous::Listen(_) => MAX_WORKERS,
-    };
+    let workers = config.rendezvous.workers().unwrap_or(MAX_WORKERS);
     Wish {
         foot_bytes: config.packaging.foot_bytes,
         workers,

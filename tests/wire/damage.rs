@@ -52,7 +52,7 @@ fn every_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn absurd_lengths_are_refused_from_the_head_alone() {
+fn rule_11_absurd_lengths_are_refused_from_the_head_alone() {
     for kind in 1..=8_u8 {
         let head = |body_bytes: u16| {
             let mut head = [0; HEAD_BYTES];
@@ -177,7 +177,7 @@ fn an_ack_with_too_many_ranges_carries_the_lowest() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_are_harmless(bytes in vec(any::<u8>(), 0..600)) {
+    fn rule_11_arbitrary_bytes_are_harmless(bytes in vec(any::<u8>(), 0..600)) {
         for decoder in [decode_frame, decode_hello, decode_answer] {
             if let Ok(Some((_, length))) = decoder(&bytes) {
                 prop_assert!(length <= bytes.len());

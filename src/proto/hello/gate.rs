@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn hello_says_new_or_join_and_a_join_to_an_unknown_session_is_refused() {
+    fn rule_09_hello_says_new_or_join_and_a_join_to_an_unknown_session_is_refused() {
         let mut gate = gate();
         let join = gate.decide(&hello(HelloKind::Join, 1));
         assert_eq!(refused(join), RefusalKind::UnknownSession);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn new_with_the_same_id_is_idempotent() {
+    fn rule_09_new_with_the_same_id_is_idempotent() {
         let mut gate = gate();
         let first = welcomed(gate.decide(&hello(HelloKind::New, 1)));
         let changed = Hello { workers: 9, foot_bytes: 1 << 16, ..hello(HelloKind::New, 1) };
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_new_is_told_busy_and_disturbs_nothing() {
+    fn rule_09_a_strangers_new_is_told_busy_and_disturbs_nothing() {
         let mut gate = gate();
         let first = welcomed(gate.decide(&hello(HelloKind::New, 1)));
         assert_eq!(refused(gate.decide(&hello(HelloKind::New, 2))), RefusalKind::Busy);
