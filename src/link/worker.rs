@@ -179,6 +179,10 @@ impl Worker {
         )?;
         if !woken.is_empty() {
             self.outbox.clear();
+            // In the middle of a foot nothing else would ask, and the foot may never end.
+            if let Some(reason) = self.outbox.closed() {
+                return Err(Ended::Refused(reason));
+            }
         }
         let late = self.hang_up.is_some_and(|at| at <= Instant::now());
         if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
@@ -370,5 +374,63 @@ impl Worker {
 
     fn stats(&self) -> &Stats {
         &self.crew.stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::foot::Codec;
+    use crate::net;
+    use crate::pool::Pool;
+    use crate::proto::LinkId;
+    use crate::stats::Role as StatsRole;
+    use crossbeam_channel::bounded;
+    use std::thread;
+
+    #[test]
+    fn a_connection_that_takes_nothing_can_be_closed_in_the_middle_of_a_foot() {
+        let listener = net::listen(([127, 0, 0, 1], 0).into()).expect("a listener");
+        let address = listener.local_addr().expect("it is bound");
+        let cancel = Cancel::new().expect("a cancel");
+        let until = Instant::now() + Duration::from_secs(60);
+        let stream = net::connect(address, &cancel, until).expect("it listens"); // nobody accepts
+        let (events, heard) = bounded(4);
+        let crew = Crew {
+            role: Role::Sender,
+            inlet: Arc::new(|_| Box::new(NoFeet)),
+            stats: Arc::new(Stats::new(StatsRole::Sender, 1)),
+            cancel,
+            events,
+            next_worker: Arc::default(),
+        };
+        let row = crew.stats.join(WorkerId(0), LinkId(0), address.to_string());
+        let seen = Arc::clone(&row);
+        let (worker, handle) =
+            Worker::new(WorkerId(0), stream, Vec::new(), Box::new(NoFeet), row, crew)
+                .expect("a worker");
+
+        let bytes = 64 << 20; // more than any kernel takes
+        let header = FootHeader {
+            id: 0,
+            offset: 0,
+            raw_bytes: bytes as u32,
+            packed_bytes: bytes as u32,
+            codec: Codec::Raw,
+            check: [0; 32],
+        };
+        let buffer = Pool::new(1, bytes).take().expect("the pool is new");
+        handle.send_foot(header, Arc::new(Filled::new(buffer, bytes)));
+        let serving = thread::spawn(|| worker.run());
+        while seen.bytes.now() == 0 {
+            thread::yield_now();
+        }
+        handle.close("it stands still");
+        match heard.recv_timeout(Duration::from_secs(60)) {
+            Ok(Event::Down(_, cause)) => assert_eq!(cause, "it stands still"),
+            other => panic!("{other:?}"),
+        }
+        serving.join().expect("the worker has ended");
     }
 }

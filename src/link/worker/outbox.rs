@@ -113,10 +113,10 @@ impl Outbox {
 
     /// Encodes the waiting frames into `head`, and behind them the header of one foot, if one waits.
     pub(super) fn take(&self, head: &mut Vec<u8>) -> Taken {
-        let mut state = self.lock();
-        if let Ending::Now(reason) = state.ending {
+        if let Some(reason) = self.closed() {
             return Taken::Closed(reason);
         }
+        let mut state = self.lock();
         for frame in state.frames.drain(..) {
             frame.encode(head);
         }
@@ -128,6 +128,14 @@ impl Outbox {
             None if !head.is_empty() => Taken::Frames,
             None if state.ending == Ending::Flushed => Taken::Finished,
             None => Taken::Nothing,
+        }
+    }
+
+    /// Why the connection is to end now, if it is.
+    pub(super) fn closed(&self) -> Option<&'static str> {
+        match self.lock().ending {
+            Ending::Now(reason) => Some(reason),
+            Ending::No | Ending::Flushed => None,
         }
     }
 
