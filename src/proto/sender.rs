@@ -18,6 +18,7 @@ use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
 use path::Path;
+use schedule::PassedOver;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,11 @@ pub enum Event {
         /// Why, for people.
         reason: &'static str,
     },
+    /// This link works, and has been given nothing for a while: its feet would come too late.
+    PassedOver {
+        /// The link.
+        link: LinkId,
+    },
     /// The receiver's sink has succeeded; once the last frames are out, all is done.
     Delivered(Done),
     /// The stream cannot be delivered.
@@ -98,8 +104,7 @@ struct Foot {
     header: FootHeader,
     /// Where it is in flight; the second is a reinjection.
     copies: [Option<WorkerId>; 2],
-    /// When the first copy should be acked, by what its path has shown so far.
-    due: Option<Instant>,
+    was_sent: bool,
 }
 
 /// The sending state machine; see the module's text.
@@ -139,8 +144,12 @@ pub struct Sender {
     sink_blocked: bool,
     next_token: u32,
     reinject_at: Option<Instant>,
+    /// A worker goes without a foot because the window is too narrow for how slow it is.
+    window_is_short: bool,
     /// The receiver was told then that its window holds us back.
     complained: Option<Instant>,
+    /// Links that ask for feet and are given none.
+    passed_over: BTreeMap<LinkId, PassedOver>,
     counts: Counts,
     over: bool,
 }
@@ -173,7 +182,9 @@ impl Sender {
             sink_blocked: false,
             next_token: 1,
             reinject_at: None,
+            window_is_short: false,
             complained: None,
+            passed_over: BTreeMap::new(),
             counts: Counts::default(),
             over: false,
         }
@@ -189,7 +200,7 @@ impl Sender {
         assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
         self.unsent.insert(header.id);
-        self.feet[place] = Some(Foot { header, copies: [None; 2], due: None });
+        self.feet[place] = Some(Foot { header, copies: [None; 2], was_sent: false });
     }
 
     /// There are no more feet than these.
@@ -310,7 +321,7 @@ impl Sender {
         self.rate_total -= path.rate();
         self.in_flight_bytes -= path.in_flight_bytes;
         self.control.retain(|(to, _)| *to != worker);
-        for id in path.in_flight {
+        for id in path.in_flight.into_keys() {
             self.lose(id, worker);
         }
     }

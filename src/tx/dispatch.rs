@@ -204,6 +204,7 @@ impl Dispatch {
                         handle.close(reason);
                     }
                 }
+                sender::Event::PassedOver { link: _ } => {}
                 sender::Event::Delivered(done) => {
                     self.stats.stream_bytes.set(done.bytes);
                     self.outcome = Some(Delivered { bytes: done.bytes, digest: None });

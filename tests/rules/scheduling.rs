@@ -169,6 +169,8 @@ fn rule_03_the_copy_that_outlives_its_first_holder_may_get_a_second_one_again() 
     tx.ack(2, [3]);
     assert_eq!(tx.sends(), [], "it is not idle yet");
     tx.written(2);
+    assert_eq!(tx.sends(), [], "nothing is known of the first, which may be as quick");
+    tx.advance(200);
     assert_eq!(tx.sends(), [(2, 0)]);
     tx.down(1);
     assert_eq!(tx.sends(), [], "one copy is left");
@@ -275,6 +277,45 @@ fn rule_05_a_cold_link_gets_one_foot_to_learn_from() {
     tx.advance(20);
     tx.ack(2, [3]);
     assert_eq!(tx.sends()[0], (2, 4));
+}
+
+#[test]
+fn rule_05_a_cold_link_gets_one_foot_to_learn_from_however_many_workers_it_has() {
+    let mut tx = Tx::new(64);
+    tx.up(1, 0);
+    tx.offer(0..1);
+    tx.learn(1, 0, 10);
+    for worker in 2..=5 {
+        tx.up(worker, 1);
+    }
+    tx.offer(1..20);
+    assert_eq!(tx.sends(), [(1, 1), (1, 2), (2, 3)], "workers 3 to 5 share the link with 2");
+    tx.advance(20);
+    tx.ack(2, [3]);
+    assert_eq!(tx.sends()[..2], [(2, 4), (3, 5)]);
+}
+
+#[test]
+fn rule_05_a_second_copy_says_nothing_of_how_fast_the_first_holder_is() {
+    let mut tx = quick_and_slow(4096);
+    tx.offer(2..5);
+    assert_eq!(tx.sends(), [(1, 2), (1, 3), (2, 4)]);
+    for worker in [1, 1, 2] {
+        tx.written(worker);
+    }
+    tx.advance(30);
+    tx.ack(1, [2, 3]);
+    tx.finish(60);
+    assert_eq!(tx.sends(), [(1, 4)], "the second takes its two seconds");
+    tx.written(1);
+    tx.advance(20);
+    tx.ack(1, [4]);
+
+    tx.offer(5..60);
+    for _ in 0..6 {
+        tx.written(1);
+    }
+    assert!(tx.sends().iter().all(|(worker, _)| *worker == 1), "the second is as slow as it was");
 }
 
 #[test]

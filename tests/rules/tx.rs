@@ -3,7 +3,7 @@
 //! Does not judge anything.
 
 use super::{FOOT, PATIENCE, end, foot, ms};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 use viamillipede::proto::frame::{Ack, Frame};
@@ -17,6 +17,9 @@ pub(super) struct Tx {
     /// Width of the played receiver's window.
     window_feet: u64,
     has: BTreeSet<u64>,
+    /// The workers that each foot was sent on, and the payload bytes that have arrived on each.
+    carriers: BTreeMap<u64, Vec<u32>>,
+    arrived_bytes: BTreeMap<u32, u64>,
     pub(super) sink_blocked: bool,
     feet: Vec<(u32, u64)>,
     control: Vec<(u32, Frame)>,
@@ -37,6 +40,8 @@ impl Tx {
             now,
             window_feet,
             has: BTreeSet::new(),
+            carriers: BTreeMap::new(),
+            arrived_bytes: BTreeMap::new(),
             sink_blocked: false,
             feet: Vec::new(),
             control: Vec::new(),
@@ -77,15 +82,23 @@ impl Tx {
         self.handle(Input::Written { worker: WorkerId(worker) });
     }
 
-    /// Feet arrive; their ack comes on this worker.
+    /// Feet arrive, on this worker where they were sent on it; their ack comes on it.
     pub(super) fn ack(&mut self, worker: u32, ids: impl IntoIterator<Item = u64>) {
-        self.has.extend(ids);
+        for id in ids {
+            let carriers = self.carriers.get(&id).map_or(&[][..], |carriers| carriers);
+            let carrier = carriers.iter().find(|carrier| **carrier == worker).or(carriers.first());
+            if self.has.insert(id) {
+                *self.arrived_bytes.entry(*carrier.unwrap_or(&worker)).or_default() +=
+                    u64::from(FOOT);
+            }
+        }
         self.heartbeat(worker);
     }
 
     /// The other end repeats what it has.
     pub(super) fn heartbeat(&mut self, worker: u32) {
-        let ack = self.state();
+        let connection_bytes = self.arrived_bytes.get(&worker).copied().unwrap_or_default();
+        let ack = Ack { connection_bytes, ..self.state() };
         self.frame(worker, Frame::Ack(ack));
     }
 
@@ -169,7 +182,10 @@ impl Tx {
     fn poll(&mut self) {
         while let Some((worker, frame)) = self.sender.poll_transmit(self.now) {
             match frame {
-                Frame::Foot(header) => self.feet.push((worker.0, header.id)),
+                Frame::Foot(header) => {
+                    self.feet.push((worker.0, header.id));
+                    self.carriers.entry(header.id).or_default().push(worker.0);
+                }
                 frame => self.control.push((worker.0, frame)),
             }
         }

@@ -35,7 +35,9 @@ impl Sender {
             return self.close(worker, "it set its limit below what it has");
         };
         if let Some(path) = self.workers.get_mut(&worker) {
+            self.rate_total -= path.rate();
             path.heard_ack(now, ack);
+            self.rate_total += path.rate();
         }
         self.limit = self.limit.max(ack.limit);
         self.window_feet = self.window_feet.max(window_feet);
@@ -68,7 +70,7 @@ impl Sender {
         }
         self.liveness.progress(now);
         for id in fresh.into_iter().flatten() {
-            self.settle(now, id);
+            self.settle(id);
         }
         let base = self.acked.first_gap_at_or_after(self.base);
         self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
@@ -78,14 +80,12 @@ impl Sender {
     }
 
     /// Foot `id` is acked: whoever carries it has delivered.
-    fn settle(&mut self, now: Instant, id: u64) {
+    fn settle(&mut self, id: u64) {
         let Some(foot) = self.feet[(id - self.base) as usize].take() else { return };
         let bytes = u64::from(foot.header.packed_bytes);
         for worker in foot.copies.into_iter().flatten() {
             if let Some(path) = self.workers.get_mut(&worker) {
-                self.rate_total -= path.rate();
-                path.delivered(now, id, bytes);
-                self.rate_total += path.rate();
+                path.settled(id, bytes);
                 self.in_flight_bytes -= bytes;
                 self.judge_ready(worker);
             }
@@ -105,7 +105,7 @@ impl Sender {
         if foot.copies.contains(&Some(worker))
             && let Some(path) = self.workers.get_mut(&worker)
         {
-            path.forgot(id, bytes);
+            path.settled(id, bytes);
             self.in_flight_bytes -= bytes;
             self.counts.nacked_feet += 1;
             self.lose(id, worker);
@@ -136,6 +136,6 @@ impl Sender {
 
     /// Whether foot `id`, not acked before, has been on a worker.
     fn was_sent(&self, id: u64) -> bool {
-        self.feet[(id - self.base) as usize].as_ref().is_some_and(|foot| foot.due.is_some())
+        self.feet[(id - self.base) as usize].as_ref().is_some_and(|foot| foot.was_sent)
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::proto::LinkId;
 use crate::proto::frame::Ack;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Rates are measured over at least this long, so that acks that come in one bundle do not count
@@ -17,13 +17,16 @@ const STANDSTILL: Duration = Duration::from_secs(1);
 /// A worker that delivers a foot within this time may hold a second one that is not yet with the
 /// kernel: it bridges the hand-over between the threads, and a slow worker hoards nothing.
 const QUICK_FOOT: Duration = Duration::from_millis(50);
+/// Longer than anything lasts, and short enough to reckon with.
+pub(super) const LONG_SECONDS: f64 = 1e9;
 
 /// One connection as the sender sees it.
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) link: LinkId,
-    /// Feet sent on it and not acked.
-    pub(super) in_flight: BTreeSet<u64>,
+    /// Feet sent on it and not acked, each with its end among the payload bytes sent on it.
+    pub(super) in_flight: BTreeMap<u64, u64>,
+    /// Wire bytes of those feet.
     pub(super) in_flight_bytes: u64,
     /// Feet handed over that are not yet with the kernel.
     pub(super) unwritten_feet: u32,
@@ -35,6 +38,9 @@ pub(super) struct Path {
     pub(super) rtt: Duration,
     rtt_samples: VecDeque<(Instant, Duration)>,
     ping: Option<(u32, Instant)>,
+    /// Payload bytes handed to it, and how many of them it said had arrived, parts of feet and copies
+    /// that are not wanted any more included.
+    sent_bytes: u64,
     arrived_bytes: u64,
     rate: Option<u64>,
     sample_start: Instant,
@@ -45,7 +51,7 @@ impl Path {
     pub(super) fn new(link: LinkId, rtt: Duration, now: Instant) -> Path {
         Path {
             link,
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
             unwritten_feet: 0,
             last_sent: now,
@@ -54,6 +60,7 @@ impl Path {
             rtt,
             rtt_samples: VecDeque::from([(now, rtt)]),
             ping: None,
+            sent_bytes: 0,
             arrived_bytes: 0,
             rate: None,
             sample_start: now,
@@ -76,11 +83,9 @@ impl Path {
 
     /// How long `bytes` more would take to arrive behind what is on the way already.
     pub(super) fn time_for(&self, bytes: u64) -> Option<Duration> {
-        let rate = self.rate?;
-        let serialise = |bytes: u64| Duration::from_secs_f64((bytes as f64 / rate as f64).min(1e6));
         // One round trip's worth of what is in flight travels, or is an ack; only the rest queues.
-        let queue = serialise(self.in_flight_bytes).saturating_sub(self.rtt);
-        Some(self.rtt / 2 + queue + serialise(bytes))
+        let queue = self.serialise(self.sent_bytes - self.arrived_bytes)?.saturating_sub(self.rtt);
+        Some(self.rtt / 2 + queue + self.serialise(bytes)?)
     }
 
     /// How long until `bytes` more would be known to have arrived.
@@ -88,39 +93,37 @@ impl Path {
         self.time_for(bytes).map(|time| time + self.rtt / 2)
     }
 
+    /// When foot `id`, in flight here, should be acked, by all that is known now; `None` while it is not
+    /// known how fast this path is.
+    pub(super) fn due(&self, id: u64) -> Option<Instant> {
+        let end = *self.in_flight.get(&id)?;
+        // What has arrived is known as of the last sample.
+        Some(self.sample_start + self.serialise(end.saturating_sub(self.arrived_bytes))?)
+    }
+
+    fn serialise(&self, bytes: u64) -> Option<Duration> {
+        Some(Duration::from_secs_f64((bytes as f64 / self.rate? as f64).min(LONG_SECONDS)))
+    }
+
     pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) {
-        if self.in_flight.is_empty() {
+        if self.sent_bytes == self.arrived_bytes {
             self.last_advance = now;
             // The way there and back is not the link's speed.
             self.sample_start = now + self.rtt;
             self.sample_bytes = 0;
         }
-        self.in_flight.insert(id);
+        self.sent_bytes += bytes;
+        self.in_flight.insert(id, self.sent_bytes);
         self.in_flight_bytes += bytes;
         self.unwritten_feet += 1;
         self.last_sent = now;
     }
 
-    /// Foot `id` is acked; it was on this connection.
-    pub(super) fn delivered(&mut self, now: Instant, id: u64, bytes: u64) {
-        if !self.in_flight.remove(&id) {
-            return;
+    /// Foot `id` is acked or given up: it no longer counts as on the way here, whatever of it still is.
+    pub(super) fn settled(&mut self, id: u64, bytes: u64) {
+        if self.in_flight.remove(&id).is_some() {
+            self.in_flight_bytes -= bytes;
         }
-        self.in_flight_bytes -= bytes;
-        self.last_advance = now;
-        self.sample_bytes += bytes;
-        let time = now.saturating_duration_since(self.sample_start);
-        if time < SAMPLE && !(self.rate.is_none() && self.in_flight.is_empty()) {
-            return;
-        }
-        let seconds = time.as_secs_f64().max(1e-6);
-        let sample = ((self.sample_bytes as f64 / seconds) as u64).max(1);
-        self.rate = Some(match self.rate {
-            Some(rate) => (rate / 4 * 3 + sample / 4).max(1),
-            None => sample,
-        });
-        self.sample_start = now;
-        self.sample_bytes = 0;
     }
 
     /// At each heartbeat: a path on which nothing moves is not as fast as it was, and nobody should
@@ -131,23 +134,13 @@ impl Path {
         }
     }
 
-    /// The copy of a foot is given up; it no longer counts as on the way.
-    pub(super) fn forgot(&mut self, id: u64, bytes: u64) {
-        if self.in_flight.remove(&id) {
-            self.in_flight_bytes -= bytes;
-        }
-    }
-
     pub(super) fn pinged(&mut self, now: Instant, token: u32) {
         // An answer still under way is worth more than a newer question.
         self.ping.get_or_insert((token, now));
     }
 
     pub(super) fn heard_ack(&mut self, now: Instant, ack: &Ack) {
-        if ack.connection_bytes > self.arrived_bytes {
-            self.arrived_bytes = ack.connection_bytes;
-            self.last_advance = now;
-        }
+        self.arrived(now, ack.connection_bytes);
         match self.ping {
             Some((token, at)) if token == ack.echo => {
                 self.ping = None;
@@ -157,6 +150,31 @@ impl Path {
             Some((token, _)) if token < ack.echo => self.ping = None,
             _ => {}
         }
+    }
+
+    /// So many payload bytes have arrived on it by now. (A foot that was acked may have come another
+    /// way; only this tells how fast this one is.)
+    fn arrived(&mut self, now: Instant, connection_bytes: u64) {
+        // Whoever claims more than was sent only makes its path look better than it is.
+        let fresh = connection_bytes.min(self.sent_bytes).saturating_sub(self.arrived_bytes);
+        if fresh == 0 {
+            return;
+        }
+        self.arrived_bytes += fresh;
+        self.last_advance = now;
+        self.sample_bytes += fresh;
+        let time = now.saturating_duration_since(self.sample_start);
+        if time < SAMPLE && !(self.rate.is_none() && self.arrived_bytes == self.sent_bytes) {
+            return;
+        }
+        let seconds = time.as_secs_f64().max(1e-6);
+        let sample = ((self.sample_bytes as f64 / seconds) as u64).max(1);
+        self.rate = Some(match self.rate {
+            Some(rate) => (rate / 4 * 3 + sample / 4).max(1),
+            None => sample,
+        });
+        self.sample_start = now;
+        self.sample_bytes = 0;
     }
 
     fn sampled_rtt(&mut self, now: Instant, rtt: Duration) {

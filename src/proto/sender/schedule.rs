@@ -5,22 +5,48 @@
 //! those of BLEST and ECF, two schedulers for multipath TCP). Does not know how estimates come about:
 //! see [`super::path`].
 
-use super::Sender;
+use super::path::{LONG_SECONDS, Path};
+use super::{Event, Sender};
 use crate::foot::FootHeader;
-use crate::proto::WorkerId;
 use crate::proto::frame::Frame;
+use crate::proto::{LinkId, WorkerId};
 use std::time::{Duration, Instant};
 
 /// An ack this much later than expected may still be the machine's doing, not the path's.
 const LATE: Duration = Duration::from_millis(50);
 /// How long a foot may take on a connection of which nothing is known.
 const UNKNOWN: Duration = Duration::from_secs(1);
+/// A link that asks for feet and is given none for this long counts as passed over.
+const PASSED_OVER: Duration = Duration::from_secs(3);
 /// A connection that was passed over for this long gets one foot, to see how fast it is by now.
 const PROBE: Duration = Duration::from_secs(10);
 /// Shortest time between two complaints about the window.
 const COMPLAINT: Duration = Duration::from_millis(2);
-/// Longer than anything lasts, and short enough to reckon with.
-const LONG_SECONDS: f64 = 1e9;
+
+/// Whether a worker that asks for a foot is given it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Yes.
+    Take,
+    /// No: the others will have carried all there is before it could.
+    Late,
+    /// No: the others would have filled the window before it could.
+    WindowShort,
+}
+
+/// Since when a link has been passed over.
+#[derive(Debug)]
+pub(super) struct PassedOver {
+    since: Instant,
+    last: Instant,
+    is_told: bool,
+}
+
+impl PassedOver {
+    fn new(now: Instant) -> PassedOver {
+        PassedOver { since: now, last: now, is_told: false }
+    }
+}
 
 impl Sender {
     /// The next foot and its worker, taken note of as sent.
@@ -53,31 +79,48 @@ impl Sender {
     }
 
     /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
-    fn choose(&self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
-        let mut ready = self.ready.iter().map(|(_, worker)| *worker);
-        ready.find(|&worker| !patient || !self.should_wait(now, worker, id))
+    fn choose(&mut self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
+        let mut passed_over = Vec::new(); // hardly ever any
+        let mut chosen = None;
+        for &(link, worker) in &self.ready {
+            match if patient { self.judge(now, worker, id) } else { Verdict::Take } {
+                Verdict::Take => {
+                    chosen = Some(worker);
+                    break;
+                }
+                verdict => {
+                    self.window_is_short |= verdict == Verdict::WindowShort;
+                    passed_over.push(link);
+                }
+            }
+        }
+        for link in passed_over {
+            self.pass_over(now, link);
+        }
+        chosen
     }
 
-    /// Whether new foot `id` should rather wait for another worker than go to this one.
-    fn should_wait(&self, now: Instant, worker: WorkerId, id: u64) -> bool {
+    /// Whether new foot `id` should go to this worker rather than wait for another.
+    fn judge(&self, now: Instant, worker: WorkerId, id: u64) -> Verdict {
         let path = &self.workers[&worker];
         if self.workers.len() == 1 {
-            return false;
+            return Verdict::Take;
         }
         if 2 * path.in_flight.len() as u64 >= self.window_feet.max(2) {
-            return true; // half the window is for the others
+            return Verdict::WindowShort; // half the window is for the others
         }
         let others_rate = self.rate_total - path.rate();
         if others_rate == 0 {
-            return false;
+            return Verdict::Take;
         }
-        let Some(foot) = &self.feet[(id - self.base) as usize] else { return false };
+        let Some(foot) = &self.feet[(id - self.base) as usize] else { return Verdict::Take };
         let bytes = u64::from(foot.header.packed_bytes);
         let Some(time) = path.time_for(bytes) else {
-            return !path.in_flight.is_empty(); // cold: one foot to learn from
+            let is_tried = !path.in_flight.is_empty() || self.is_tried(path.link);
+            return if is_tried { Verdict::Late } else { Verdict::Take };
         };
         if path.in_flight.is_empty() && now - path.last_sent >= PROBE {
-            return false; // it may have recovered; a probe that is late gets a second copy
+            return Verdict::Take; // it may have recovered; a probe that is late gets a second copy
         }
         let seconds = |bytes: u64| {
             Duration::from_secs_f64((bytes as f64 / others_rate as f64).min(LONG_SECONDS))
@@ -86,10 +129,10 @@ impl Sender {
         let window_bytes = others_feet.saturating_mul(u64::from(self.config.foot_bytes));
         let window_time = seconds(window_bytes);
         let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
-        let is_end = self.end.is_some();
         let end_time = seconds(self.backlog_bytes + others_bytes) + LATE;
-        if time <= window_time && (!is_end || time <= end_time) {
-            return false;
+        let is_late = self.end.is_some() && time > end_time;
+        if time <= window_time && !is_late {
+            return Verdict::Take;
         }
         // It may be late. Only for a quicker one, or all would wait for one another.
         let others = self.workers.iter().filter(|(other, _)| **other != worker);
@@ -97,9 +140,35 @@ impl Sender {
             .filter_map(|(_, path)| Some((path.time_for(bytes)?, path.rtt / 2)))
             .filter(|(others_time, _)| *others_time < time)
             .min();
-        quickest.is_some_and(|(others_time, way)| {
-            time > others_time + window_time || is_end && time > way + end_time
-        })
+        match quickest {
+            Some((_, way)) if is_late && time > way + end_time => Verdict::Late,
+            Some((others_time, _)) if time > others_time + window_time => Verdict::WindowShort,
+            _ => Verdict::Take,
+        }
+    }
+
+    /// Whether a foot is on its way over this link to learn from, while others are known to carry the
+    /// rest. (One, however many workers there are: they share the link, and all would be late.)
+    fn is_tried(&self, link: LinkId) -> bool {
+        let is_trial = |path: &Path| path.rate() == 0 && !path.in_flight.is_empty();
+        self.workers.values().any(|path| path.link == link && is_trial(path))
+            && self.workers.values().any(|path| path.link != link && path.rate() > 0)
+    }
+
+    /// A worker of this link was left without the foot that it asked for.
+    fn pass_over(&mut self, now: Instant, link: LinkId) {
+        if self.workers.values().any(|path| path.link == link && !path.in_flight.is_empty()) {
+            return; // the link is in use
+        }
+        let passed = self.passed_over.entry(link).or_insert(PassedOver::new(now));
+        if now - passed.last > PASSED_OVER / 2 {
+            passed.since = now; // meanwhile nothing was there to carry
+        }
+        passed.last = now;
+        if !passed.is_told && now - passed.since >= PASSED_OVER {
+            passed.is_told = true;
+            self.events.push_back(Event::PassedOver { link });
+        }
     }
 
     /// Tells the receiver that its window is what holds us back, so that it may open it further; not at
@@ -112,7 +181,8 @@ impl Sender {
         let (_, worker) = *self.ready.first()?;
         let rtt = self.workers[&worker].rtt;
         let recently = |at: Instant| now < at + rtt.clamp(COMPLAINT, PROBE);
-        if next < self.limit || self.complained.is_some_and(recently) {
+        let holds_back = next >= self.limit || std::mem::take(&mut self.window_is_short);
+        if !holds_back || self.complained.is_some_and(recently) {
             return None;
         }
         self.complained = Some(now);
@@ -128,9 +198,8 @@ impl Sender {
             return None;
         }
         let foot = self.feet.front()?.as_ref()?;
-        let (id, due) = (self.base, foot.due?);
         let [Some(holder), None] = foot.copies else { return None };
-        let bytes = u64::from(foot.header.packed_bytes);
+        let (id, bytes) = (self.base, u64::from(foot.header.packed_bytes));
         let (worker, time) = self
             .ready
             .iter()
@@ -141,6 +210,8 @@ impl Sender {
                 (path.unwritten_feet == 0).then_some((*worker, time))
             })
             .min_by_key(|(_, time)| *time)?;
+        let path = self.workers.get(&holder)?;
+        let due = path.due(id).unwrap_or(path.last_sent + path.rtt) + LATE;
         // What is late already is expected to take as long again as it is late.
         let expected = due.max(now + now.saturating_duration_since(due));
         if now + time + LATE >= expected {
@@ -162,11 +233,13 @@ impl Sender {
         let foot = self.feet[place].as_mut()?;
         let path = self.workers.get_mut(&worker)?;
         let bytes = u64::from(foot.header.packed_bytes);
-        self.different_feet += u64::from(foot.due.is_none());
+        self.different_feet += u64::from(!foot.was_sent);
+        foot.was_sent = true;
         if foot.copies == [None; 2] {
             self.backlog_bytes -= bytes;
-            let time = path.ack_time_for(bytes).unwrap_or(UNKNOWN);
-            foot.due = Some(now + time + LATE);
+        }
+        if now - path.last_sent < PROBE {
+            self.passed_over.remove(&path.link); // a probe once in a while is not yet use
         }
         let free = foot.copies.iter_mut().find(|copy| copy.is_none());
         *free.expect("a foot with two copies is never dispatched") = Some(worker);

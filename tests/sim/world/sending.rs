@@ -124,6 +124,7 @@ impl World {
                 }
             }
             Event::Close { worker, .. } => self.close(worker, Side::Sender),
+            Event::PassedOver { .. } => {}
             Event::Delivered(done) => {
                 self.ledger.delivered()?;
                 require(done.bytes == self.plan.total_bytes(), || format!("{done:?}"))?;
