@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// A foot whose check failed this often ends the stream.
 pub const MAX_CORRUPT: u8 = 16;
+/// After so many connections in a row that died before a whole foot was through, parts of feet are no
+/// progress any more: without it a way that is always cut in mid-foot would be tried for ever.
+pub const MAX_FRUITLESS: u16 = 32;
 /// How long a receiver without limit of patience waits for the last word of the sender.
 const LONGEST_LINGER: Duration = Duration::from_secs(120);
 
@@ -114,6 +117,8 @@ pub enum Event {
 struct Path {
     last_heard: Instant,
     connection_bytes: u64,
+    /// Some foot came in whole.
+    is_fruitful: bool,
     /// Token of a ping that wants an answer, else 0.
     echo: u32,
 }
@@ -144,7 +149,10 @@ pub struct Receiver {
     /// Lengths of the feet that the sink has, in order.
     writing: VecDeque<u32>,
     written_bytes: u64,
+    /// Payload bytes that count as progress.
     received_bytes: u64,
+    /// Connections that died before a whole foot was through, since the last one that was.
+    fruitless: u16,
     /// How many different feet the sender says it has sent, and how many have come in.
     sent_feet: u64,
     verified_feet: u64,
@@ -174,6 +182,7 @@ impl Receiver {
             writing: VecDeque::new(),
             written_bytes: 0,
             received_bytes: 0,
+            fruitless: 0,
             sent_feet: 0,
             verified_feet: 0,
             advertised: 0,
@@ -196,7 +205,10 @@ impl Receiver {
         match input {
             Input::Up { worker } => self.handle_up(now, worker),
             Input::Down { worker } => {
-                self.workers.remove(&worker);
+                let path = self.workers.remove(&worker);
+                if path.is_some_and(|path| path.connection_bytes > 0 && !path.is_fruitful) {
+                    self.fruitless = self.fruitless.saturating_add(1);
+                }
                 self.ack_due.remove(&worker);
                 self.control.retain(|(to, _)| *to != worker);
             }
@@ -285,7 +297,8 @@ impl Receiver {
     }
 
     fn handle_up(&mut self, now: Instant, worker: WorkerId) {
-        self.workers.insert(worker, Path { last_heard: now, connection_bytes: 0, echo: 0 });
+        let path = Path { last_heard: now, connection_bytes: 0, is_fruitful: false, echo: 0 };
+        self.workers.insert(worker, path);
         self.ack_due.insert(worker);
     }
 

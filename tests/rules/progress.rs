@@ -71,6 +71,50 @@ fn rule_08_a_path_that_passes_only_small_packets_times_out() {
 }
 
 #[test]
+fn rule_08_connections_that_always_die_before_their_foot_is_through_are_no_progress_for_ever() {
+    let mut rx = Rx::new(8);
+    let start = rx.now;
+    let mut reported = 0;
+    for worker in 0.. {
+        rx.up(worker);
+        rx.ping(worker, 1);
+        rx.advance(500);
+        rx.received(worker, u64::from(FOOT) / 2);
+        let acks = rx.says().into_iter().filter_map(|(_, frame)| match frame {
+            Frame::Ack(ack) => Some(ack.received_bytes),
+            _ => None,
+        });
+        reported = acks.fold(reported, u64::max);
+        rx.down(worker);
+        if rx.over {
+            break;
+        }
+        assert!(rx.now - start < PATIENCE * 3, "it never gives up");
+    }
+    assert!(rx.now - start > PATIENCE, "a few lost connections are no reason to give up");
+    let most = u64::from(receiver::MAX_FRUITLESS) * u64::from(FOOT);
+    assert!(reported <= most, "the sender is told of progress without end: {reported} bytes");
+}
+
+#[test]
+fn rule_08_one_foot_that_gets_through_makes_up_for_all_connections_that_died() {
+    let mut rx = Rx::new(8);
+    for worker in 0..u32::from(receiver::MAX_FRUITLESS) * 3 {
+        rx.up(worker);
+        rx.ping(worker, 8);
+        rx.received(worker, u64::from(FOOT) / 2);
+        rx.down(worker);
+        if worker % 20 == 0 {
+            rx.up(worker);
+            rx.feet(worker, [u64::from(worker / 20)]);
+            rx.sink_takes(1);
+        }
+        rx.advance(1_000);
+        assert!(!rx.over, "after {worker} connections");
+    }
+}
+
+#[test]
 fn rule_08_a_stalled_connection_is_given_up_while_another_works() {
     let mut pair = Pair::new(FOOT, 8);
     pair.up(1, Line::SmallOnly);

@@ -3,7 +3,7 @@
 //! Whatever it says, the receiver stays sound: what cannot be true closes the connection, or ends the
 //! stream. Does not know the sink's side of it: see [`super`].
 
-use super::{Event, MAX_CORRUPT, Phase, Receiver};
+use super::{Event, MAX_CORRUPT, MAX_FRUITLESS, Phase, Receiver};
 use crate::foot::FootHeader;
 use crate::proto::frame::{End, Frame, Ping};
 use crate::proto::reassembler::Inserted;
@@ -19,10 +19,13 @@ impl Receiver {
     ) {
         let Some(path) = self.workers.get_mut(&worker) else { return };
         if connection_bytes > path.connection_bytes {
-            self.received_bytes += connection_bytes - path.connection_bytes;
+            let fresh = connection_bytes - path.connection_bytes;
             path.connection_bytes = connection_bytes;
             path.last_heard = now;
-            self.liveness.progress(now);
+            if self.fruitless < MAX_FRUITLESS {
+                self.received_bytes += fresh;
+                self.liveness.progress(now);
+            }
         }
     }
 
@@ -34,11 +37,13 @@ impl Receiver {
             return self.close(worker, "it sent a foot beyond the end");
         }
         self.liveness.progress(now);
-        if self.workers.contains_key(&worker) {
+        if let Some(path) = self.workers.get_mut(&worker) {
+            path.is_fruitful = true;
             self.ack_due.insert(worker);
         }
         match self.window.insert(header) {
             Inserted::New => {
+                self.fruitless = 0;
                 self.corrupt.remove(&header.id);
                 self.verified_feet += 1;
                 self.write_ready();
