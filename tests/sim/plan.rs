@@ -59,6 +59,8 @@ pub(super) struct Plan {
     pub(super) links: Vec<LinkPlan>,
     pub(super) kernel_bytes: u64,
     pub(super) chunk_bytes: u64,
+    /// Connections have congestion windows, and links bounded queues.
+    pub(super) congestion: bool,
     pub(super) window_feet: u64,
     pub(super) open_feet: u64,
     /// Feet that the sender holds at most between reading and ack.
@@ -123,6 +125,7 @@ impl Plan {
             links,
             kernel_bytes: rng.within(32..256) << 10,
             chunk_bytes: 16 << 10,
+            congestion: false,
             window_feet,
             open_feet: if rng.one_in(2) { floor } else { window_feet },
             buffers: rng.magnitude(floor..300),
