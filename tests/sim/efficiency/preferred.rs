@@ -19,6 +19,30 @@ fn slow_source(links: &[LinkPlan], mbit: u64, burst: u64, congestion: bool) -> P
 }
 
 #[test]
+fn a_source_slower_than_the_first_link_leaves_the_second_idle() {
+    let mut scores = Scores::default();
+    let (near, far) = (link(100, 1, 2), link(100, 50, 2));
+    let thin = link(10, 100, 2);
+    for congestion in [false, true] {
+        for (what, links) in [
+            ("alike", [near, near]),
+            ("the second far", [near, far]),
+            ("the first far", [far, near]),
+            ("the second thin", [near, thin]),
+        ] {
+            for (mbit, burst) in [(10, 1), (50, 1), (80, 1), (20, 4), (50, 4)] {
+                let plan = slow_source(&links, mbit, burst, congestion);
+                let feet = feet_on(&run(&plan), 1, 0..u64::MAX);
+                let name =
+                    format!("{what}, {mbit} Mbit/s in bursts of {burst}, congestion {congestion}");
+                scores.feet_at_most(&name, feet, 0);
+            }
+        }
+    }
+    scores.judge();
+}
+
+#[test]
 fn the_second_link_stands_in_for_the_first_and_hands_back() {
     let mut scores = Scores::default();
     for congestion in [false, true] {

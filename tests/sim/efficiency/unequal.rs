@@ -4,7 +4,7 @@
 //! Counted from the first foot sent, so that a head held up by a slow link counts too. The fast link
 //! alone has as many workers as all links together.
 
-use super::transfer::{MB, Scores, fluid, link, sending_time, transfer};
+use super::transfer::{FOOT, MB, Scores, fluid, link, longest_rtt, sending_time, transfer};
 use crate::sim::plan::LinkPlan;
 
 fn in_every_order(links: &[LinkPlan]) -> Vec<Vec<LinkPlan>> {
@@ -34,6 +34,40 @@ fn beside(links: &[LinkPlan], bytes: u64, congestion: bool) -> (String, u64) {
     (name, sending_time(&transfer(fastest.as_slice(), bytes, congestion)))
 }
 
+#[test]
+fn a_slow_far_link_beside_a_fast_near_one_is_worth_having() {
+    let mut scores = Scores::default();
+    for congestion in [false, true] {
+        for links in in_every_order(&[link(100, 1, 2), link(10, 100, 2)]) {
+            for bytes in [12 * MB, 120 * MB] {
+                let (name, alone) = beside(&links, bytes, congestion);
+                let long = bytes == 120 * MB;
+                let most = if long { alone * 100 / 104 } else { alone };
+                let time = sending_time(&transfer(&links, bytes, congestion));
+                scores.at_most(&format!("{name}, alone {}", alone / 1_000_000), time, most);
+            }
+        }
+    }
+    scores.judge();
+}
+
+#[test]
+fn a_link_of_a_hundredth_does_no_harm() {
+    let mut scores = Scores::default();
+    for congestion in [false, true] {
+        for slow_delay in [5, 50] {
+            for links in in_every_order(&[link(1_000, 5, 2), link(10, slow_delay, 2)]) {
+                for bytes in [120 * MB, 1_200 * MB] {
+                    let (name, alone) = beside(&links, bytes, congestion);
+                    let time = sending_time(&transfer(&links, bytes, congestion));
+                    scores.at_most(&format!("{name}, slow {slow_delay} ms"), time, alone);
+                }
+            }
+        }
+    }
+    scores.judge();
+}
+
 /// Never below the fastest alone, and at least 0.95 of what the two that count could carry.
 #[test]
 fn three_links_are_used_in_every_order() {
@@ -50,6 +84,31 @@ fn three_links_are_used_in_every_order() {
                 let most = (two * 100 / 95).min(alone);
                 let time = sending_time(&transfer(&links, bytes, congestion));
                 scores.at_most(&format!("{name}, {delays:?} ms"), time, most);
+            }
+        }
+    }
+    scores.judge();
+}
+
+/// A stream so short that nothing is known of the links until it is over may cost a round trip, the
+/// longest there is, and no more.
+#[test]
+fn a_small_stream_is_not_left_to_a_slow_link() {
+    let mut scores = Scores::default();
+    let pairs = [
+        [link(100, 1, 2), link(10, 100, 2)],
+        [link(100, 5, 2), link(10, 5, 2)],
+        [link(1_000, 5, 2), link(10, 5, 2)],
+    ];
+    for congestion in [false, true] {
+        for pair in pairs {
+            for links in in_every_order(&pair) {
+                for feet in [3, 10] {
+                    let (name, alone) = beside(&links, feet * FOOT, congestion);
+                    let time = sending_time(&transfer(&links, feet * FOOT, congestion));
+                    let name = format!("{name}, {} ms away", links[0].delay / 1_000_000);
+                    scores.at_most(&name, time, alone + longest_rtt(&links));
+                }
             }
         }
     }
