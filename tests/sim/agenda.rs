@@ -17,6 +17,8 @@ pub(super) enum Due {
     Served { link: usize, from: Side },
     /// Bytes of this connection may have arrived.
     Arrive { conn: usize, from: Side },
+    /// TCP's own word that so many bytes have arrived is back.
+    Acknowledged { conn: usize, from: Side, bytes: u64 },
     /// A stall may be over.
     Resume { conn: usize, from: Side },
     /// The dialling end tries again.

@@ -2,8 +2,14 @@
 //! because their clock is virtual.
 //!
 //! The clock starts when the first foot is acked (before that nothing is known of a path, and each
-//! worker gets one foot to learn from) and stops when the last one is. Does not know how feet are
-//! scheduled.
+//! worker gets one foot to learn from) and stops when the last one is; the families of scenarios say
+//! where they count otherwise. Does not know how feet are scheduled.
+
+mod failing;
+mod preferred;
+mod transfer;
+mod unequal;
+mod wide;
 
 use super::agenda::{MS, SECOND};
 use super::net::Side;
@@ -138,6 +144,7 @@ fn plan(links: Vec<LinkPlan>, feet: u64) -> Plan {
         links,
         kernel_bytes: 256 << 10,
         chunk_bytes: 64 << 10,
+        congestion: false,
         window_feet,
         open_feet: window_feet,
         buffers: feet,

@@ -2,10 +2,14 @@
 //!
 //! A link puts one chunk after the other on the line, in turn from each of its connections that have
 //! bytes in the kernel. A connection is a pair of pipes; a pipe keeps bytes in order and loses none
-//! until it breaks, as TCP does. Does not know what the frames mean, beyond that control goes ahead
-//! of feet not yet begun.
+//! until it breaks, as TCP does. Where the plan wants it, a connection has a congestion window, and
+//! a link a bounded queue that all its connections share. Does not know what the frames mean, beyond
+//! that control goes ahead of feet not yet begun.
+
+mod congestion;
 
 use super::agenda::{Agenda, Due, SECOND};
+use congestion::Congestion;
 use std::collections::VecDeque;
 use viamillipede::foot::FootHeader;
 use viamillipede::proto::frame::Frame;
@@ -43,6 +47,9 @@ struct Line {
     turns: VecDeque<usize>,
     /// The connection whose chunk is on the line, and the chunk's length.
     serving: Option<(usize, u64)>,
+    /// With congestion: connections and chunks that wait for the line, and their bytes.
+    queue: VecDeque<(usize, u64)>,
+    queued_bytes: u64,
 }
 
 /// What one end knows of a connection.
@@ -76,6 +83,9 @@ pub(super) enum Happening {
     Fin { conn: usize, at: Side },
 }
 
+/// The shortest queue of a link with congestion; a longer one holds a round trip's worth.
+const SHORTEST_QUEUE: u64 = 256 << 10;
+
 /// All links and all connections there ever were.
 #[derive(Debug)]
 pub(super) struct Net {
@@ -84,16 +94,24 @@ pub(super) struct Net {
     pub(super) happened: VecDeque<Happening>,
     kernel_bytes: u64,
     chunk_bytes: u64,
+    congestion: bool,
 }
 
 impl Net {
-    pub(super) fn new(links: Vec<Link>, kernel_bytes: u64, chunk_bytes: u64) -> Net {
-        Net { links, conns: Vec::new(), happened: VecDeque::new(), kernel_bytes, chunk_bytes }
+    pub(super) fn new(
+        links: Vec<Link>,
+        kernel_bytes: u64,
+        chunk_bytes: u64,
+        congestion: bool,
+    ) -> Net {
+        let (conns, happened) = (Vec::new(), VecDeque::new());
+        Net { links, conns, happened, kernel_bytes, chunk_bytes, congestion }
     }
 
     /// A connection that neither end sees yet.
     pub(super) fn connect(&mut self, slot: usize, link: usize) -> usize {
-        let pipes = [Pipe::default(), Pipe::default()];
+        let pipe = || Pipe { congestion: self.congestion.then(Congestion::new), ..Pipe::default() };
+        let pipes = [pipe(), pipe()];
         self.conns.push(Conn { slot, link, states: [State::Pending; 2], pipes });
         self.conns.len() - 1
     }
@@ -111,6 +129,7 @@ impl Net {
         let pipe = &mut self.conns[conn].pipes[from as usize];
         if !pipe.broken {
             pipe.served += bytes;
+            pipe.taken = pipe.taken.max(pipe.served);
             pipe.air.push_back((agenda.now + delay, pipe.served));
             agenda.after(delay, Due::Arrive { conn, from });
         }
@@ -118,9 +137,23 @@ impl Net {
         self.serve(agenda, link, from);
     }
 
+    /// The peer's kernel has said that bytes have arrived.
+    pub(super) fn acknowledged(
+        &mut self,
+        agenda: &mut Agenda,
+        conn: usize,
+        from: Side,
+        bytes: u64,
+    ) {
+        if let Some(congestion) = &mut self.conns[conn].pipes[from as usize].congestion {
+            congestion.acknowledged(bytes);
+            self.advance(agenda, conn, from);
+        }
+    }
+
     /// Takes in what has arrived on a pipe by now.
     pub(super) fn arrive(&mut self, agenda: &mut Agenda, conn: usize, from: Side) {
-        let silent_until = self.links[self.conns[conn].link].silent_until;
+        let Link { delay, silent_until, .. } = self.links[self.conns[conn].link];
         let pipe = &mut self.conns[conn].pipes[from as usize];
         let stalled_until = pipe.stalled_until.max(silent_until);
         if pipe.broken || pipe.air.is_empty() {
@@ -129,7 +162,13 @@ impl Net {
         if stalled_until > agenda.now {
             return agenda.at(stalled_until, Due::Arrive { conn, from });
         }
-        for frame in pipe.take_arrived(agenda.now) {
+        let before = pipe.arrived;
+        let frames = pipe.take_arrived(agenda.now);
+        if pipe.congestion.is_some() && pipe.arrived > before {
+            let bytes = pipe.arrived - before;
+            agenda.after(delay, Due::Acknowledged { conn, from, bytes });
+        }
+        for frame in frames {
             self.happened.push_back(Happening::Frame { conn, at: from.other(), frame });
         }
         if pipe.cut_at.is_some_and(|byte| pipe.arrived >= byte) {
@@ -181,7 +220,7 @@ impl Net {
             self.happened.push_back(Happening::Written { conn });
         }
         let line = &mut self.links[link].lines[from as usize];
-        let on_line = line.serving.is_some_and(|(other, _)| other == conn);
+        let on_line = !self.congestion && line.serving.is_some_and(|(other, _)| other == conn);
         if pipe.wants_line(agenda.now) && !on_line && !line.turns.contains(&conn) {
             line.turns.push_back(conn);
         }
@@ -189,9 +228,19 @@ impl Net {
     }
 
     fn serve(&mut self, agenda: &mut Agenda, link: usize, from: Side) {
+        if self.congestion {
+            self.fill_queue(agenda, link, from);
+        }
         let Link { bytes_per_second, ref mut lines, .. } = self.links[link];
         let line = &mut lines[from as usize];
-        while line.serving.is_none() {
+        if line.serving.is_none()
+            && let Some((conn, bytes)) = line.queue.pop_front()
+        {
+            line.queued_bytes -= bytes;
+            line.serving = Some((conn, bytes));
+            agenda.after(bytes * SECOND / bytes_per_second, Due::Served { link, from });
+        }
+        while !self.congestion && line.serving.is_none() {
             let Some(conn) = line.turns.pop_front() else { return };
             let pipe = &self.conns[conn].pipes[from as usize];
             if pipe.wants_line(agenda.now) {
@@ -201,9 +250,44 @@ impl Net {
             }
         }
     }
+
+    /// Takes chunks into the link's queue, in turn, as their windows allow; who finds it full learns it.
+    fn fill_queue(&mut self, agenda: &Agenda, link: usize, from: Side) {
+        let limit = self.links[link].queue_bytes();
+        let line = &mut self.links[link].lines[from as usize];
+        let mut refused = VecDeque::new();
+        while let Some(conn) = line.turns.pop_front() {
+            let pipe = &mut self.conns[conn].pipes[from as usize];
+            let wanted = pipe.kernel_bytes().min(self.chunk_bytes);
+            let Some(congestion) = &mut pipe.congestion else { continue };
+            let bytes = congestion.grant(wanted);
+            if bytes == 0 || pipe.broken || pipe.stalled_until > agenda.now {
+                continue;
+            }
+            if line.queued_bytes + bytes > limit {
+                congestion.refused();
+                refused.push_back(conn);
+                continue;
+            }
+            congestion.sent(bytes);
+            pipe.taken += bytes;
+            line.queue.push_back((conn, bytes));
+            line.queued_bytes += bytes;
+            line.turns.push_back(conn);
+            for _ in 0..pipe.admit(self.kernel_bytes) {
+                self.happened.push_back(Happening::Written { conn });
+            }
+        }
+        line.turns = refused;
+    }
 }
 
 impl Link {
+    /// How much waits for the line at most.
+    fn queue_bytes(&self) -> u64 {
+        (self.bytes_per_second * 2 * self.delay / SECOND).max(SHORTEST_QUEUE)
+    }
+
     pub(super) fn new(bytes_per_second: u64, delay: u64) -> Link {
         let lines = [Line::default(), Line::default()];
         Link { bytes_per_second, delay, refused_until: 0, silent_until: 0, lines }
@@ -217,8 +301,10 @@ pub(super) struct Pipe {
     feet: VecDeque<FootHeader>,
     /// Bytes of the frame at hand that are not yet in the kernel, and whether it is a foot.
     begun: Option<(u64, bool)>,
-    /// Bytes that went to the kernel, to the line, and arrived.
+    congestion: Option<Congestion>,
+    /// Bytes that went to the kernel, to the link, over the line, and arrived.
     admitted: u64,
+    taken: u64,
     served: u64,
     arrived: u64,
     /// Frames begun and not arrived, each with its end and the length of its payload.
@@ -259,7 +345,7 @@ impl Pipe {
     }
 
     fn kernel_bytes(&self) -> u64 {
-        self.admitted - self.served
+        self.admitted - self.taken
     }
 
     fn wants_line(&self, now: u64) -> bool {

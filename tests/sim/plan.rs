@@ -50,6 +50,9 @@ pub(super) struct LinkPlan {
     pub(super) workers: usize,
 }
 
+/// Most connections of a session.
+const MAX_WORKERS: u64 = 64;
+
 /// All that is decided before a run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -59,6 +62,8 @@ pub(super) struct Plan {
     pub(super) links: Vec<LinkPlan>,
     pub(super) kernel_bytes: u64,
     pub(super) chunk_bytes: u64,
+    /// Connections have congestion windows, and links bounded queues.
+    pub(super) congestion: bool,
     pub(super) window_feet: u64,
     pub(super) open_feet: u64,
     /// Feet that the sender holds at most between reading and ack.
@@ -123,6 +128,7 @@ impl Plan {
             links,
             kernel_bytes: rng.within(32..256) << 10,
             chunk_bytes: 16 << 10,
+            congestion: rng.one_in(4),
             window_feet,
             open_feet: if rng.one_in(2) { floor } else { window_feet },
             buffers: rng.magnitude(floor..300),
@@ -178,6 +184,9 @@ impl Plan {
             };
             self.faults.push((at, fault));
         }
+        if rng.one_in(8) {
+            self.add_flapping(rng, quiet);
+        }
         let last = rng.within(0..span);
         match self.expect {
             Expect::Delivered => {}
@@ -190,6 +199,17 @@ impl Plan {
                     _ => {}
                 }
             }
+        }
+    }
+
+    /// A link that is silent and fine in turn, until the faults cease.
+    fn add_flapping(&mut self, rng: &mut Rng, quiet: u64) {
+        let link = rng.within(0..self.links.len() as u64) as usize;
+        let time = rng.magnitude(50 * MS..2 * SECOND);
+        let mut at = rng.within(0..time);
+        while at + time < quiet {
+            self.faults.push((at, Fault::Silence { link, time }));
+            at += 2 * time;
         }
     }
 }
@@ -234,14 +254,30 @@ fn check(rng: &mut Rng) -> [u8; 32] {
     check
 }
 
+/// Up to three links; now and then a fast one with others of down to a hundredth of its rate, and now
+/// and then many workers.
 fn links(rng: &mut Rng) -> Vec<LinkPlan> {
     let count = rng.within(1..4);
-    let workers = rng.within(1..5) as usize;
-    (0..count)
+    let workers = if rng.one_in(100) {
+        rng.within(5..MAX_WORKERS / count + 1) as usize
+    } else {
+        rng.within(1..5) as usize
+    };
+    let lopsided = rng.one_in(4);
+    let fastest = rng.magnitude(25_000_000..250_000_000);
+    let mut links: Vec<LinkPlan> = (0..count)
         .map(|_| LinkPlan {
-            bytes_per_second: rng.magnitude(250_000..250_000_000),
+            bytes_per_second: if lopsided {
+                rng.magnitude(fastest / 100..fastest)
+            } else {
+                rng.magnitude(250_000..250_000_000)
+            },
             delay: rng.magnitude(MS / 20..150 * MS),
             workers,
         })
-        .collect()
+        .collect();
+    if lopsided {
+        links[rng.within(0..count) as usize].bytes_per_second = fastest;
+    }
+    links
 }

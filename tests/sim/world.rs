@@ -25,8 +25,8 @@ const LONGEST: u64 = 20_000 * SECOND;
 const MOST_TIMEOUTS: u32 = 2_000;
 /// More outputs than this on one input are a loop.
 const MOST_OUTPUTS: u32 = 10_000;
-/// A dial that nobody answers is given up after this.
-const DIAL_TIME: u64 = 3 * SECOND;
+/// A SYN that nobody answers goes out again after this.
+const SYN_TIME: u64 = SECOND;
 
 /// How an end ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(super) struct Summary {
     /// When the first and the last foot was acked.
     pub(super) first_ack: u64,
     pub(super) last_ack: u64,
+    /// Every foot that went to a worker: when, over which link, and which.
+    pub(super) sends: Vec<(u64, usize, u64)>,
     pub(super) end: u64,
 }
 
@@ -83,6 +85,7 @@ pub(super) struct World {
     closes: u64,
     first_ack: u64,
     last_ack: u64,
+    sends: Vec<(u64, usize, u64)>,
     timeouts: [(u64, u32); 2],
     most_timeouts: u32,
     /// The last events, at most `trace_length` of them.
@@ -106,7 +109,7 @@ impl World {
             rng: Rng::new(!plan.seed),
             base,
             agenda: Agenda::default(),
-            net: Net::new(links.collect(), plan.kernel_bytes, plan.chunk_bytes),
+            net: Net::new(links.collect(), plan.kernel_bytes, plan.chunk_bytes, plan.congestion),
             ledger: Ledger::new(&plan.feet, plan.window_feet),
             sender,
             receiver: Receiver::new(config, base),
@@ -121,6 +124,7 @@ impl World {
             closes: 0,
             first_ack: 0,
             last_ack: 0,
+            sends: Vec::new(),
             timeouts: [(0, 0); 2],
             most_timeouts: 0,
             trace: VecDeque::new(),
@@ -149,7 +153,8 @@ impl World {
         for (number, (at, _)) in self.plan.faults.iter().enumerate() {
             self.agenda.at(*at, Due::Fault { number });
         }
-        self.agenda.at(0, Due::Read);
+        let first_read = self.plan.source_pauses.get(&0).copied().unwrap_or(0);
+        self.agenda.at(first_read, Due::Read);
         while self.outcomes.contains(&None) {
             self.step()?;
             require(self.agenda.now < LONGEST, || format!("no end: {:?}", self.outcomes))?;
@@ -164,6 +169,7 @@ impl World {
             most_timeouts: self.most_timeouts,
             first_ack: self.first_ack,
             last_ack: self.last_ack,
+            sends: std::mem::take(&mut self.sends),
             end: self.agenda.now,
         })
     }
@@ -197,6 +203,9 @@ impl World {
         match due {
             Due::Served { link, from } => self.net.served(&mut self.agenda, link, from),
             Due::Arrive { conn, from } => self.net.arrive(&mut self.agenda, conn, from),
+            Due::Acknowledged { conn, from, bytes } => {
+                self.net.acknowledged(&mut self.agenda, conn, from, bytes);
+            }
             Due::Resume { conn, from } => self.net.resume(&mut self.agenda, conn, from),
             Due::Dial { slot } => self.dial(slot),
             Due::Up { conn, side } => return self.up(conn, side),

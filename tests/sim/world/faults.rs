@@ -2,7 +2,7 @@
 //!
 //! Does not know what travels.
 
-use super::{DIAL_TIME, Outcome, World, worker};
+use super::{Outcome, SYN_TIME, World, worker};
 use crate::sim::agenda::{Due, MS, SECOND};
 use crate::sim::ledger::Verdict;
 use crate::sim::net::{Side, State};
@@ -22,7 +22,7 @@ impl World {
         let way = &self.net.links[link];
         let (now, delay) = (self.agenda.now, way.delay);
         if way.silent_until > now {
-            return self.agenda.after(DIAL_TIME, Due::Dial { slot });
+            return self.agenda.after(SYN_TIME, Due::Dial { slot });
         }
         if way.refused_until > now || !self.is_alive(dialler.other()) {
             return self.redial(slot);

@@ -107,6 +107,9 @@ impl World {
             self.ledger.sent(to, header)?;
         }
         let conn = to.0 as usize;
+        if let Frame::Foot(header) = &frame {
+            self.sends.push((self.agenda.now, self.net.conns[conn].link, header.id));
+        }
         require(self.is_up(conn, Side::Sender), || format!("{to} is gone, and gets {frame:?}"))?;
         self.net.send(&mut self.agenda, conn, Side::Sender, frame);
         Ok(())
