@@ -130,6 +130,8 @@ pub struct Sender {
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
     window_feet: u64,
     workers: BTreeMap<WorkerId, Path>,
+    /// The links that are up, each with the number of its workers.
+    links: BTreeMap<LinkId, usize>,
     /// Workers that ask for a foot, in order of preference.
     ready: BTreeSet<(LinkId, WorkerId)>,
     /// Sum of the workers' delivery rates, in bytes a second.
@@ -143,7 +145,12 @@ pub struct Sender {
     written_bytes: u64,
     sink_blocked: bool,
     next_token: u32,
-    reinject_at: Option<Instant>,
+    /// New feet have had to wait for the first link since then.
+    waiting_since: Option<Instant>,
+    /// Later links help the first.
+    spills: bool,
+    /// When time alone may change which foot goes where.
+    look_again_at: Option<Instant>,
     /// A worker goes without a foot because the window is too narrow for how slow it is.
     window_is_short: bool,
     /// The receiver was told then that its window holds us back.
@@ -171,6 +178,7 @@ impl Sender {
             limit: 0,
             window_feet: 0,
             workers: BTreeMap::new(),
+            links: BTreeMap::new(),
             ready: BTreeSet::new(),
             rate_total: 0,
             in_flight_bytes: 0,
@@ -181,7 +189,9 @@ impl Sender {
             written_bytes: 0,
             sink_blocked: false,
             next_token: 1,
-            reinject_at: None,
+            waiting_since: None,
+            spills: false,
+            look_again_at: None,
             window_is_short: false,
             complained: None,
             passed_over: BTreeMap::new(),
@@ -237,8 +247,8 @@ impl Sender {
         if self.over {
             return;
         }
-        if self.reinject_at.is_some_and(|at| at <= now) {
-            self.reinject_at = None;
+        if self.look_again_at.is_some_and(|at| at <= now) {
+            self.look_again_at = None;
         }
         if self.liveness.is_expired(now) {
             // Once all has been sent the receiver may have all, whatever acks have come back.
@@ -272,7 +282,7 @@ impl Sender {
     /// When [`Sender::handle_timeout`] must be called.
     pub fn poll_timeout(&self) -> Instant {
         let timeout = self.liveness.next_timeout();
-        self.reinject_at.map_or(timeout, |at| at.min(timeout))
+        self.look_again_at.map_or(timeout, |at| at.min(timeout))
     }
 
     /// What the owner must do next.
@@ -311,6 +321,7 @@ impl Sender {
 
     fn handle_up(&mut self, now: Instant, worker: WorkerId, link: LinkId, rtt: Duration) {
         self.workers.insert(worker, Path::new(link, rtt, now));
+        *self.links.entry(link).or_default() += 1;
         self.greet(now, worker);
         self.judge_ready(worker);
     }
@@ -318,6 +329,12 @@ impl Sender {
     fn handle_down(&mut self, worker: WorkerId) {
         let Some(path) = self.workers.remove(&worker) else { return };
         self.ready.remove(&(path.link, worker));
+        if let Some(workers) = self.links.get_mut(&path.link) {
+            *workers -= 1;
+            if *workers == 0 {
+                self.links.remove(&path.link);
+            }
+        }
         self.rate_total -= path.rate();
         self.in_flight_bytes -= path.in_flight_bytes;
         self.control.retain(|(to, _)| *to != worker);

@@ -157,7 +157,7 @@ fn rule_06_a_sink_that_has_caught_up_is_told_at_once() {
 fn rule_06_a_foot_acked_after_it_was_given_up_is_not_sent_again() {
     let mut tx = Tx::new(8);
     tx.up(1, 0);
-    tx.up(2, 1);
+    tx.up(2, 0);
     tx.offer(0..3);
     tx.written(1);
     assert_eq!(tx.sends(), [(1, 0), (2, 1), (1, 2)]);

@@ -20,6 +20,14 @@ const UNKNOWN: Duration = Duration::from_secs(1);
 const PASSED_OVER: Duration = Duration::from_secs(3);
 /// A connection that was passed over for this long gets one foot, to see how fast it is by now.
 const PROBE: Duration = Duration::from_secs(10);
+/// New feet that wait for the first link before later ones help it at once: the source is faster.
+const MANY_WAITING: usize = 8;
+/// With fewer, later links help once feet have waited for the first without a break for this long, and
+/// for as long as it needs for so many feet: a source may come in bursts, and be slower all the same.
+const WAITING: Duration = Duration::from_millis(200);
+const WAITING_FEET: u64 = 4;
+/// At the end of the stream so many of the oldest feet may have second copies.
+const LAST_FEET: usize = 32;
 /// Shortest time between two complaints about the window.
 const COMPLAINT: Duration = Duration::from_millis(2);
 
@@ -32,6 +40,15 @@ enum Verdict {
     Late,
     /// No: the others would have filled the window before it could.
     WindowShort,
+}
+
+/// Whether a foot gets a second copy.
+enum Rescue {
+    Now(WorkerId),
+    /// Nor earlier than then, if nothing else happens.
+    NotBefore(Instant),
+    /// Nobody could have it there sooner, as things stand.
+    Never,
 }
 
 /// Since when a link has been passed over.
@@ -51,6 +68,8 @@ impl PassedOver {
 impl Sender {
     /// The next foot and its worker, taken note of as sent.
     pub(super) fn schedule(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
+        self.look_again_at = None;
+        self.note_waiting(now);
         if let Some(&id) = self.lost.first() {
             let worker = self.choose(now, id, false)?;
             self.lost.remove(&id);
@@ -60,7 +79,10 @@ impl Sender {
         if let Some(&id) = self.unsent.first()
             && id < self.limit
         {
-            let worker = self.choose(now, id, true)?;
+            let Some(worker) = self.choose(now, id, true) else {
+                self.look_again_at = self.spills_at().filter(|at| *at > now);
+                return None;
+            };
             self.unsent.remove(&id);
             return self.dispatch(now, worker, id);
         }
@@ -82,7 +104,13 @@ impl Sender {
     fn choose(&mut self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
         let mut passed_over = Vec::new(); // hardly ever any
         let mut chosen = None;
+        let first = self.first_link();
+        self.spills |= self.spills_at().is_some_and(|at| at <= now);
         for &(link, worker) in &self.ready {
+            // The first link keeps up, unless it was the one that asked, and was passed over.
+            if patient && Some(link) != first && !self.spills && passed_over.is_empty() {
+                break;
+            }
             match if patient { self.judge(now, worker, id) } else { Verdict::Take } {
                 Verdict::Take => {
                     chosen = Some(worker);
@@ -129,7 +157,7 @@ impl Sender {
         let window_bytes = others_feet.saturating_mul(u64::from(self.config.foot_bytes));
         let window_time = seconds(window_bytes);
         let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
-        let end_time = seconds(self.backlog_bytes + others_bytes) + LATE;
+        let end_time = seconds(self.backlog_bytes + others_bytes);
         let is_late = self.end.is_some() && time > end_time;
         if time <= window_time && !is_late {
             return Verdict::Take;
@@ -144,6 +172,43 @@ impl Sender {
             Some((_, way)) if is_late && time > way + end_time => Verdict::Late,
             Some((others_time, _)) if time > others_time + window_time => Verdict::WindowShort,
             _ => Verdict::Take,
+        }
+    }
+
+    /// The most preferred link that is up.
+    fn first_link(&self) -> Option<LinkId> {
+        self.links.first_key_value().map(|(link, _)| *link)
+    }
+
+    /// From when on later links help the first, until it runs dry; `None` while no foot has to wait for it.
+    fn spills_at(&self) -> Option<Instant> {
+        let since = self.waiting_since?;
+        if self.spills {
+            return Some(since);
+        }
+        let first = self.first_link();
+        let on_first = self.workers.values().filter(|path| Some(path.link) == first);
+        let rate = on_first.map(Path::rate).sum::<u64>();
+        // Of a stream that ends before the first link is known there may be no time to learn more.
+        if self.unsent.len() > MANY_WAITING || self.end.is_some() && rate == 0 {
+            return Some(since);
+        }
+        let foot_bytes = u64::from(self.config.foot_bytes);
+        let feet_time = Duration::from_secs_f64(match rate {
+            0 => UNKNOWN.as_secs_f64(),
+            rate => (WAITING_FEET * foot_bytes) as f64 / rate as f64,
+        });
+        Some(since + WAITING + feet_time.min(UNKNOWN))
+    }
+
+    /// Takes note whether new feet have to wait for the first link: from when none of its workers asks
+    /// until one asks in vain.
+    fn note_waiting(&mut self, now: Instant) {
+        let first_asks = self.ready.first().map(|(link, _)| *link) == self.first_link();
+        match (first_asks, self.unsent.is_empty()) {
+            (true, true) => (self.waiting_since, self.spills) = (None, false),
+            (false, false) => drop(self.waiting_since.get_or_insert(now)),
+            _ => {}
         }
     }
 
@@ -189,37 +254,65 @@ impl Sender {
         Some((worker, Frame::Ping(self.ping(now, worker, true))))
     }
 
-    /// A second copy of the oldest foot for an idle worker, if it blocks the window or the stream's
-    /// end, and would be there sooner.
+    /// A second copy of the oldest foot, where it blocks the window, for an idle worker on which it would
+    /// be there sooner. At the stream's end, where idle workers have nothing else to do, it may be any of
+    /// the last feet; the oldest comes first.
     fn reinject(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
-        self.reinject_at = None;
-        let blocked = !self.unsent.is_empty() || (self.end.is_some() && !self.feet.is_empty());
-        if !blocked || self.sink_blocked {
+        if self.sink_blocked || self.ready.is_empty() {
             return None;
         }
-        let foot = self.feet.front()?.as_ref()?;
-        let [Some(holder), None] = foot.copies else { return None };
-        let (id, bytes) = (self.base, u64::from(foot.header.packed_bytes));
-        let (worker, time) = self
-            .ready
-            .iter()
-            .filter(|(_, worker)| *worker != holder)
-            .filter_map(|(_, worker)| {
-                let path = &self.workers[worker];
-                let time = path.ack_time_for(bytes).unwrap_or(UNKNOWN);
-                (path.unwritten_feet == 0).then_some((*worker, time))
-            })
-            .min_by_key(|(_, time)| *time)?;
-        let path = self.workers.get(&holder)?;
-        let due = path.due(id).unwrap_or(path.last_sent + path.rtt) + LATE;
+        let feet = match (self.unsent.is_empty(), self.end) {
+            (false, _) => 1,
+            (true, Some(_)) => LAST_FEET.min(self.feet.len()),
+            (true, None) => return None,
+        };
+        for place in 0..feet {
+            let id = self.base + place as u64;
+            match self.rescuer(now, id, place > 0) {
+                Rescue::Now(worker) => {
+                    self.counts.reinjected_feet += 1;
+                    return self.dispatch(now, worker, id);
+                }
+                Rescue::NotBefore(at) => {
+                    let at = at.max(now + Duration::from_millis(1));
+                    self.look_again_at = Some(self.look_again_at.map_or(at, |then| then.min(at)));
+                }
+                Rescue::Never => {}
+            }
+        }
+        None
+    }
+
+    /// Who should be given a second copy of foot `id`, and when; only somebody on another link, if so
+    /// asked, for those on the same link share what it carries.
+    fn rescuer(&self, now: Instant, id: u64, from_elsewhere: bool) -> Rescue {
+        let Some(Some(foot)) = self.feet.get((id - self.base) as usize) else {
+            return Rescue::Never;
+        };
+        let [Some(holder), None] = foot.copies else { return Rescue::Never };
+        let bytes = u64::from(foot.header.packed_bytes);
+        let held = &self.workers[&holder];
+        let others = self.workers.iter().filter(|(worker, path)| {
+            **worker != holder && !(from_elsewhere && path.link == held.link)
+        });
+        let times = others.map(|(worker, path)| {
+            let is_idle = path.unwritten_feet == 0;
+            (path.ack_time_for(bytes).unwrap_or(UNKNOWN), !is_idle, *worker)
+        });
+        let Some((time, is_busy, worker)) = times.min() else { return Rescue::Never };
+        if is_busy {
+            return Rescue::Never; // it asks as soon as it is free
+        }
+        let is_sibling = self.workers[&worker].link == held.link;
+        let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN };
+        let due = held.due(id).unwrap_or_else(unknown) + LATE;
         // What is late already is expected to take as long again as it is late.
         let expected = due.max(now + now.saturating_duration_since(due));
-        if now + time + LATE >= expected {
-            self.reinject_at = Some((due + time + LATE).max(now + Duration::from_millis(1)));
-            return None;
+        if now + time + LATE < expected {
+            Rescue::Now(worker)
+        } else {
+            Rescue::NotBefore(due + time + LATE)
         }
-        self.counts.reinjected_feet += 1;
-        self.dispatch(now, worker, id)
     }
 
     /// Takes note that foot `id` goes out on `worker`.
