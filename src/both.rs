@@ -61,7 +61,7 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         return results.recv().unwrap_or_else(|_| Err(gone()));
     };
 
-    let dest = Dest { host: HERE.into(), port: at.port(), workers: None };
+    let dest = Dest { host: HERE.into(), port: at.port(), bind: None, workers: None };
     let sending = Tx {
         common,
         packaging: config.packaging,
