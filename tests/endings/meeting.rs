@@ -1,8 +1,8 @@
 //! Ends that never come together: each says why, with the code for it.
 
-use super::process::{End, Pair};
+use super::process::End;
 use super::{LONG, SHORT, at_once};
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::TcpListener;
 
 #[test]
 fn ends_that_do_not_belong_together_part_at_once() {
@@ -59,19 +59,4 @@ fn a_port_that_is_taken_is_one_line() {
     }
     let ended = End::start("rx name.invalid:5000").ended(SHORT).expect("at once");
     ended.failed(1, "listen on name.invalid:5000");
-}
-
-/// A name with a v4 and a v6 address is waited for at both, and at one port.
-#[test]
-fn a_host_is_waited_for_at_all_its_addresses() {
-    let host = ("localhost", 0).to_socket_addrs().expect("every machine is localhost");
-    let has_both = host.into_iter().filter(|at| TcpListener::bind(at).is_ok()).count() > 1;
-    if !has_both {
-        return eprintln!("skipped: localhost is not both v4 and v6 here");
-    }
-    let mut rx = End::start(&format!("rx localhost:0 --patience {LONG}"));
-    let port = rx.port();
-    assert_eq!(rx.port(), port, "a line for each address, and the same port");
-    let tx = End::start(&format!("tx 127.0.0.1:{port} [::1]:{port} --patience {LONG}"));
-    Pair { tx, rx, port }.deliver(1 << 20);
 }
