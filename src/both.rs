@@ -4,6 +4,7 @@
 
 use crate::config::{Dest, Listen, Loop, Rendezvous, Rx, Tx};
 use crate::error::Error;
+use crate::news::News;
 use crate::rx::Sink;
 use crate::stats::{Role, Stats};
 use crate::tx::Delivered;
@@ -49,7 +50,7 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
             let _ = address.send(at);
         };
         let (stats, interrupt) = (receiver_stats, interrupt_receiver);
-        let ports = rx::Ports { sink, stats, interrupt, announce };
+        let ports = rx::Ports { sink, stats, news: News::unheard(), interrupt, announce };
         let _ = result.send(rx::run(&receiving, ports));
     };
     thread::Builder::new()
@@ -61,14 +62,15 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         return results.recv().unwrap_or_else(|_| Err(gone()));
     };
 
-    let dest = Dest { host: HERE.into(), port: at.port(), workers: None };
+    let dest = Dest { host: HERE.into(), port: at.port(), bind: None, workers: None };
     let sending = Tx {
         common,
         packaging: config.packaging,
         rendezvous: Rendezvous::Dial { dests: vec![dest], workers: config.workers },
     };
     let announce = &mut |_| {};
-    let sent = tx::run(&sending, tx::Ports { source, stats, interrupt, announce });
+    let ports = tx::Ports { source, stats, news: News::unheard(), interrupt, announce };
+    let sent = tx::run(&sending, ports);
     match sent {
         Ok(delivered) => results.recv().unwrap_or_else(|_| Err(gone())).map(|_| delivered),
         // The receiver may know better why, but may also wait for a sender that never came.

@@ -44,7 +44,7 @@ Examples:
   viamillipede rx --plain 5000 > copy                 receive, waiting on port 5000
   viamillipede tx --plain host:5000 < original        transmit to it
   zfs send pool/fs@now | viamillipede tx --plain --zstd --workers 8 host:5000
-  viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,workers=2 < original
+  viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
                                                       over two networks, the first one preferred
   viamillipede rx --plain --connect host:5000 > copy  receive from one that waits with `tx --listen`
 
@@ -74,9 +74,9 @@ enum Sub {
 
 #[derive(Args)]
 struct TxArgs {
-    /// Where the receiver waits: HOST:PORT or [V6]:PORT, perhaps with ,workers=N; several are
-    /// several ways to the same receiver, the preferred first. With --listen: PORT, HOST:PORT or
-    /// [V6%SCOPE]:PORT
+    /// Where the receiver waits: HOST:PORT or [V6]:PORT, perhaps with ,bind=ADDR or ,bind=IFACE
+    /// (local address or interface) and ,workers=N; several are several ways to the same receiver,
+    /// the preferred first. With --listen: PORT, HOST:PORT or [V6%SCOPE]:PORT
     #[arg(required = true, value_name = "DEST")]
     places: Vec<String>,
     /// Wait for the receiver instead of dialling it
@@ -95,7 +95,8 @@ struct TxArgs {
 #[derive(Args)]
 struct RxArgs {
     /// Where to wait for the transmitter: PORT, HOST:PORT or [V6%SCOPE]:PORT; port 0 picks a free
-    /// one. With --connect: HOST:PORT or [V6]:PORT, perhaps with ,workers=N
+    /// one. With --connect: HOST:PORT or [V6]:PORT, perhaps with ,bind=ADDR or ,bind=IFACE and
+    /// ,workers=N
     #[arg(required = true, value_name = "LISTEN")]
     places: Vec<String>,
     /// Dial the transmitter instead of waiting for it

@@ -6,7 +6,7 @@
 pub mod bytes;
 pub mod place;
 
-pub use place::{Dest, Listen};
+pub use place::{Bind, Dest, Listen};
 
 pub use crate::codec::{Packing, ZSTD_LEVELS};
 use crate::error::Error;

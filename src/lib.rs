@@ -50,7 +50,7 @@
 //! - `link`: connections, the same for either role; `net` and `cancel`: sockets and waiting;
 //!   `pool`, `team`: buffers and threads with a memory.
 //! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
-//! - [`config`] and [`cli`]: what the user may ask for; [`stats`] and [`watch`]: what people see;
+//! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
 //!   [`error`]: what can go wrong, and the exit codes.
 
 pub mod both;
@@ -64,6 +64,7 @@ pub mod error;
 pub mod foot;
 mod link;
 mod net;
+pub mod news;
 mod pipe;
 mod pool;
 pub mod proto;

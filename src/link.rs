@@ -9,6 +9,7 @@ mod accept;
 mod dial;
 mod meet;
 mod roster;
+mod slots;
 mod worker;
 
 pub use meet::meet;
@@ -18,6 +19,7 @@ pub use worker::{Admit, Handle, Inlet, NoFeet};
 use crate::cancel::Cancel;
 use crate::config::Rendezvous;
 use crate::error::Error;
+use crate::news::News;
 use crate::proto::frame::Frame;
 use crate::proto::hello::{Gate, Listener, Refusal, Role, Settled, VERSIONS, Wish};
 use crate::proto::{LinkId, WorkerId};
@@ -62,6 +64,8 @@ pub enum Event {
 pub enum Miss {
     /// It did not connect, or the connection went before it was welcomed.
     Lost(String),
+    /// This machine could not: the number of the system's error.
+    Short(i32),
     /// The other end answered, and said no.
     Refused(Refusal),
     /// Another process than before answered.
@@ -83,6 +87,8 @@ pub struct Setup {
     pub inlet: Inlets,
     /// What is counted.
     pub stats: Arc<Stats>,
+    /// Hears what becomes of links and callers.
+    pub news: News,
     /// Stops everything.
     pub cancel: Cancel,
 }
@@ -98,6 +104,7 @@ pub fn start(
         role: setup.role,
         inlet: setup.inlet,
         stats: setup.stats,
+        news: setup.news,
         cancel: setup.cancel,
         events,
         next_worker: Arc::new(AtomicU32::new(0)),
@@ -126,6 +133,7 @@ struct Crew {
     role: Role,
     inlet: Inlets,
     stats: Arc<Stats>,
+    news: News,
     cancel: Cancel,
     events: Sender<Event>,
     next_worker: Arc<AtomicU32>,

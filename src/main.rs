@@ -10,6 +10,7 @@ use std::time::Duration;
 use viamillipede::cli::{self, Request};
 use viamillipede::config::Command;
 use viamillipede::error::{Error, one_line};
+use viamillipede::news::News;
 use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
 use viamillipede::watch::Watch;
@@ -40,10 +41,10 @@ fn main() {
 
 /// Carries the stream, watched.
 fn run(command: &Command, say: &Say) -> Result<(), Error> {
-    let (role, common) = match command {
-        Command::Tx(tx) => (Role::Sender, &tx.common),
-        Command::Rx(rx) => (Role::Receiver, &rx.common),
-        Command::Loop(both) => (Role::Sender, &both.common),
+    let (role, common, names) = match command {
+        Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
+        Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
+        Command::Loop(both) => (Role::Sender, &both.common, Vec::new()),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let stats = Arc::new(Stats::new(role, threads));
@@ -54,8 +55,8 @@ fn run(command: &Command, say: &Say) -> Result<(), Error> {
         let _ = interrupt.try_send(signal);
         let _ = interrupt.try_send(signal);
     };
-    let watch = Watch::start(Arc::clone(&stats), &say, common, on_signal)?;
-    let outcome = carry(command, &stats, &say, interrupted);
+    let watch = Watch::start(Arc::clone(&stats), &say, common, names, on_signal)?;
+    let outcome = carry(command, &stats, &say, watch.news(), interrupted);
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.is_ok(), digest.as_ref());
     outcome.map(drop)
@@ -65,6 +66,7 @@ fn carry(
     command: &Command,
     stats: &Arc<Stats>,
     say: &Say,
+    news: News,
     interrupt: Receiver<i32>,
 ) -> Result<Delivered, Error> {
     let stats = Arc::clone(stats);
@@ -72,11 +74,11 @@ fn carry(
     match command {
         Command::Tx(settings) => {
             let source = stdio::stdin()?;
-            tx::run(settings, tx::Ports { source, stats, interrupt, announce })
+            tx::run(settings, tx::Ports { source, stats, news, interrupt, announce })
         }
         Command::Rx(settings) => {
             let sink = Box::new(stdio::Stdout::open()?);
-            rx::run(settings, rx::Ports { sink, stats, interrupt, announce })
+            rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce })
         }
         Command::Loop(settings) => {
             let (source, sink) = (stdio::stdin()?, Box::new(stdio::Stdout::open()?));

@@ -3,6 +3,11 @@
 //! Everything here is non-blocking, or bounded by a deadline and a [`Cancel`]. Does not know what is
 //! said over a socket.
 
+mod bind;
+mod connect;
+
+pub use connect::{connect, is_shortage};
+
 use crate::cancel::{Cancel, wait};
 use nix::poll::PollFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -26,6 +31,9 @@ pub fn resolve(
     cancel: &Cancel,
     deadline: Instant,
 ) -> io::Result<Vec<SocketAddr>> {
+    if let Some(address) = connect::literal(host, port) {
+        return Ok(vec![address]);
+    }
     let (done, waiting) = std::os::unix::net::UnixStream::pair()?;
     let name = host.to_owned();
     let resolver = thread::Builder::new().name("resolve".into()).spawn(move || {
@@ -48,29 +56,6 @@ pub fn resolve(
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(found)
-}
-
-/// A connection to `address`, with our options, non-blocking.
-pub fn connect(address: SocketAddr, cancel: &Cancel, deadline: Instant) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    if let Err(error) = socket.connect(&SockAddr::from(address)) {
-        let under_way = error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32);
-        if !under_way && error.kind() != io::ErrorKind::WouldBlock {
-            return Err(error);
-        }
-    }
-    let [connected, _] = wait(
-        &mut [(socket.as_fd(), PollFlags::POLLOUT), (cancel.as_fd(), PollFlags::POLLIN)],
-        Some(deadline),
-    )?;
-    if connected.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
-    }
-    match socket.take_error()? {
-        Some(error) => Err(error),
-        None => adopt(socket.into()),
-    }
 }
 
 /// A listener at `address`, non-blocking.

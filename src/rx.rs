@@ -15,6 +15,7 @@ use crate::config;
 use crate::error::Error;
 use crate::foot::MAX_FOOT_BYTES;
 use crate::link::{self, Setup};
+use crate::news::News;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
 use crate::stats::Stats;
 pub use crate::tx::Delivered;
@@ -30,6 +31,8 @@ pub struct Ports<'a> {
     pub sink: Box<dyn Sink>,
     /// What is counted.
     pub stats: Arc<Stats>,
+    /// Hears what becomes of links.
+    pub news: News,
     /// Signals that end the run.
     pub interrupt: Receiver<i32>,
     /// Hears each address that accepts connections.
@@ -39,7 +42,7 @@ pub struct Ports<'a> {
 /// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
 /// all of patience to learn it.
 pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { sink, stats, interrupt, announce } = ports;
+    let Ports { sink, stats, news, interrupt, announce } = ports;
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
     let inlets = Arc::clone(&intake);
@@ -49,18 +52,19 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
         name: config.common.name.clone(),
         inlet: Arc::new(move |settled: &Settled| inlets.inlet(settled)),
         stats: Arc::clone(&stats),
+        news: news.clone(),
         cancel: cancel.clone(),
     };
     let events = link::start(&config.rendezvous, setup, announce)?;
     let names = config.rendezvous.names();
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &names, patience)?;
+    let first = link::meet(&events, &interrupt, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
     let admission = intake.settle(&settled);
     let writer = write::start(sink, settled, admission.window_feet() as usize, &stats)?;
-    let roster = link::Roster::new(names, patience, Arc::clone(&stats));
+    let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
     let inputs = collect::Inputs { events, unpacked: intake.unpacked(), writer, interrupt };
     let outcome = collect::run(settled, patience, first, roster, inputs, admission, &stats);
     cancel.cancel();

@@ -15,6 +15,7 @@ use crate::config;
 use crate::error::Error;
 use crate::foot::Hash;
 use crate::link::{self, NoFeet, Setup};
+use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
 use crate::stats::Stats;
@@ -31,6 +32,8 @@ pub struct Ports<'a> {
     pub source: File,
     /// What is counted.
     pub stats: Arc<Stats>,
+    /// Hears what becomes of links.
+    pub news: News,
     /// Signals that end the run.
     pub interrupt: Receiver<i32>,
     /// Hears each address that accepts connections.
@@ -48,7 +51,7 @@ pub struct Delivered {
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { mut source, stats, interrupt, announce } = ports;
+    let Ports { mut source, stats, news, interrupt, announce } = ports;
     let metadata = source.metadata().map_err(|error| Error::io("stdin", error))?;
     if metadata.is_dir() {
         return Err(Error::io("stdin", std::io::ErrorKind::IsADirectory.into()));
@@ -64,12 +67,13 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         name: config.common.name.clone(),
         inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
         stats: Arc::clone(&stats),
+        news: news.clone(),
         cancel: cancel.clone(),
     };
     let events = link::start(&config.rendezvous, setup, announce)?;
     let names = config.rendezvous.names();
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &names, patience)?;
+    let first = link::meet(&events, &interrupt, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
@@ -95,7 +99,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         progress_out,
     );
     reader.spawn()?;
-    let roster = link::Roster::new(names, patience, Arc::clone(&stats));
+    let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
     let inputs = dispatch::Inputs { events, packed, progress, interrupt };
     let outcome = dispatch::run(settled, patience, first, roster, &inputs, &stats);
     cancel.cancel();

@@ -1,10 +1,12 @@
 //! What people see of a run, all of it on stderr.
 //!
-//! One thread looks at the [`Stats`] ten times a second, counts bottlenecks and shows progress; one
+//! One thread looks at the [`Stats`] ten times a second, counts bottlenecks, shows progress, and hears the
+//! [`News`]; one
 //! waits for signals; one writes ([`say`]). Knows no socket and no stage: a run is watched by its
 //! figures alone, and goes on the same when nobody reads what is said.
 
 mod figures;
+mod links;
 mod progress;
 pub mod say;
 mod signals;
@@ -13,8 +15,10 @@ mod summary;
 use crate::config::Common;
 use crate::error::Error;
 use crate::foot::Hash;
+use crate::news::{Fact, News};
 use crate::stats::{Stats, Tally};
-use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
+use links::{Line, Links};
 use progress::{Meter, Progress};
 use say::Say;
 use std::sync::Arc;
@@ -29,6 +33,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Watch {
     stats: Arc<Stats>,
     say: Say,
+    news: News,
     control: Sender<Control>,
     thread: JoinHandle<Tally>,
 }
@@ -44,7 +49,7 @@ enum Control {
 impl Watch {
     /// Watches from now on. `on_signal` is called once, on a thread of its own, with the number of
     /// the first signal that asks the process to end; it should make the run end, and must not
-    /// block.
+    /// block. `names` are the links that are dialled, none where this end listens.
     ///
     /// Start it before anything that may take time, for until then signals have their default
     /// effect.
@@ -52,6 +57,7 @@ impl Watch {
         stats: Arc<Stats>,
         say: &Say,
         settings: &Common,
+        names: Vec<String>,
         on_signal: impl FnOnce(i32) + Send + 'static,
     ) -> Result<Watch, Error> {
         // Whoever asks for a summary while four are waiting gets those.
@@ -61,12 +67,19 @@ impl Watch {
         signals::listen(say.clone(), on_ask, on_signal)?;
 
         let progress = Progress::new(settings);
+        let links = Links::new(names, settings.patience, Instant::now());
+        let (news, facts) = News::channel();
         let (seen, teller) = (Arc::clone(&stats), say.clone());
         let thread = Builder::new()
             .name("watch".into())
-            .spawn(move || watch(&seen, &teller, progress, &controls))
+            .spawn(move || watch(&seen, &teller, progress, links, facts, &controls))
             .map_err(|error| Error::io("a thread", error))?;
-        Ok(Watch { stats, say: say.clone(), control, thread })
+        Ok(Watch { stats, say: say.clone(), news, control, thread })
+    }
+
+    /// Tells the watch what becomes of links.
+    pub fn news(&self) -> News {
+        self.news.clone()
     }
 
     /// Ends the watch and says how the run went, if it ever came to carry anything.
@@ -88,7 +101,14 @@ impl Watch {
     }
 }
 
-fn watch(stats: &Stats, say: &Say, mut show: Progress, controls: &Receiver<Control>) -> Tally {
+fn watch(
+    stats: &Stats,
+    say: &Say,
+    mut show: Progress,
+    mut links: Links,
+    mut facts: Receiver<Fact>,
+    controls: &Receiver<Control>,
+) -> Tally {
     let ticks = tick(TICK);
     let mut tally = Tally::default();
     let mut meter = Meter::default();
@@ -101,6 +121,10 @@ fn watch(stats: &Stats, say: &Say, mut show: Progress, controls: &Receiver<Contr
                 }
                 Ok(Control::Stop) | Err(_) => return tally,
             },
+            recv(facts) -> fact => match fact {
+                Ok(fact) => links.hear(Instant::now(), fact),
+                Err(_) => facts = never(),
+            },
             recv(ticks) -> _ => {
                 let (now, snapshot) = (Instant::now(), stats.snapshot());
                 if snapshot.elapsed.is_some() {
@@ -108,6 +132,12 @@ fn watch(stats: &Stats, say: &Say, mut show: Progress, controls: &Receiver<Contr
                     meter.sample(now, snapshot.stream_bytes);
                 }
                 show.tick(now, &snapshot, meter.rate(), say);
+                while let Some(line) = links.poll(now) {
+                    match line {
+                        Line::Note(text) => say.note(&text),
+                        Line::Detail(text) => say.detail(&text),
+                    }
+                }
             }
         }
     }

@@ -7,6 +7,7 @@
 mod cuts;
 mod impostor;
 mod killed;
+mod links;
 mod meeting;
 mod pipes;
 mod process;

@@ -52,7 +52,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(tx.common.progress, ProgressMode::Auto);
     assert_eq!(tx.common.verbosity, Verbosity::Normal);
     assert!(!tx.common.verify && tx.common.name.is_empty());
-    let dests = vec![Dest { host: "h".into(), port: 1, workers: None }];
+    let dests = vec![Dest { host: "h".into(), port: 1, bind: None, workers: None }];
     assert_eq!(tx.rendezvous, Rendezvous::Dial { dests, workers: 4 });
 }
 

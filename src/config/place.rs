@@ -5,17 +5,29 @@
 use super::MAX_WORKERS;
 use crate::error::Error;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
-/// One way to the other end: `HOST:PORT` or `[V6]:PORT`, perhaps with `,workers=N`.
+/// One way to the other end: `HOST:PORT` or `[V6]:PORT`, perhaps with `,bind=ADDR`, `,bind=IFACE` and
+/// `,workers=N`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dest {
     /// A name or an address, without brackets; a v6 address may end in `%SCOPE`.
     pub host: String,
     /// TCP port, never 0.
     pub port: u16,
+    /// Where connections leave this machine; none leaves it to the system.
+    pub bind: Option<Bind>,
     /// Connections of its own, outside the count of `--workers`.
     pub workers: Option<u16>,
+}
+
+/// Where connections leave this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// From this address, and so to addresses of its family only.
+    Address(IpAddr),
+    /// Through this interface. Whether there is one is seen when it is used: it may come and go.
+    Interface(String),
 }
 
 /// One place to wait at: `PORT`, `HOST:PORT`, `[V6]:PORT` or `[V6%SCOPE]:PORT`.
@@ -37,18 +49,41 @@ impl Dest {
         if port == 0 {
             return Err(wrong("port 0 cannot be dialled".into()));
         }
-        let mut dest = Dest { host, port, workers: None };
+        let mut dest = Dest { host, port, bind: None, workers: None };
         for part in parts {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            if key != "workers" {
-                return Err(wrong(format!("unknown key {key:?}")));
-            }
-            let count = parse_workers(value).map_err(|cause| wrong(format!("workers: {cause}")))?;
-            if dest.workers.replace(count).is_some() {
-                return Err(wrong("workers is given twice".into()));
+            let of_key = |cause| wrong(format!("{key}: {cause}"));
+            let is_twice = match key {
+                "bind" => dest.bind.replace(Bind::parse(value).map_err(of_key)?).is_some(),
+                "workers" => dest.workers.replace(parse_workers(value).map_err(of_key)?).is_some(),
+                _ => return Err(wrong(format!("unknown key {key:?}"))),
+            };
+            if is_twice {
+                return Err(wrong(format!("{key} is given twice")));
             }
         }
+        if let (Some(Bind::Address(from)), Ok(to)) = (&dest.bind, dest.host.parse::<IpAddr>())
+            && from.is_ipv4() != to.is_ipv4()
+        {
+            return Err(wrong("bind: v4 leads only to v4, and v6 to v6".into()));
+        }
         Ok(dest)
+    }
+}
+
+impl Bind {
+    /// Reads an address, v6 with or without brackets, or the name of an interface.
+    fn parse(text: &str) -> Result<Bind, String> {
+        let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        match (bare, text.parse()) {
+            (Some(bare), _) => match bare.parse() {
+                Ok(v6) => Ok(Bind::Address(IpAddr::V6(v6))),
+                Err(_) => Err("not a v6 address between the brackets".into()),
+            },
+            (None, Ok(address)) => Ok(Bind::Address(address)),
+            (None, Err(_)) if is_interface_name(text) => Ok(Bind::Interface(text.into())),
+            (None, Err(_)) => Err("not an address or the name of an interface".into()),
+        }
     }
 }
 
@@ -67,7 +102,10 @@ pub fn parse_workers(text: &str) -> Result<u16, String> {
     count.ok_or_else(|| format!("not a number from 1 to {MAX_WORKERS}"))
 }
 
-const DEST_HINT: &str = "a DEST is HOST:PORT or [V6]:PORT, perhaps with ,workers=N";
+const DEST_HINT: &str =
+    "a DEST is HOST:PORT or [V6]:PORT, perhaps with ,bind=ADDR, ,bind=IFACE or ,workers=N";
+/// Longest name of an interface, in bytes: as in Linux and the BSDs.
+const MAX_INTERFACE_BYTES: usize = 15;
 const LISTEN_HINT: &str = "a LISTEN is PORT, HOST:PORT or [V6%SCOPE]:PORT";
 
 /// Splits `PORT`, `HOST:PORT` or `[V6%SCOPE]:PORT`; a lone port has no host.
@@ -101,13 +139,32 @@ fn host_name(host: &str) -> Result<String, String> {
     Ok(inner.into())
 }
 
+/// Whether the system could have an interface of this name. Digits and dots alone are rather an
+/// address with an error in it.
+fn is_interface_name(text: &str) -> bool {
+    let is_address_like = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    let is_foreign = text.contains(|c| is_foreign_to_names(c) || "%:".contains(c));
+    text.len() <= MAX_INTERFACE_BYTES && !is_address_like && !is_foreign
+}
+
 fn is_foreign_to_names(c: char) -> bool {
     c.is_whitespace() || c.is_control() || "[]/@,=\"'".contains(c)
 }
 
+/// As a way is named: two ways to one address differ in where they leave this machine.
 impl fmt::Display for Dest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_place(f, &self.host, self.port)
+        write_place(f, &self.host, self.port)?;
+        self.bind.iter().try_for_each(|bind| write!(f, ",bind={bind}"))
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Address(address) => address.fmt(f),
+            Bind::Interface(name) => name.fmt(f),
+        }
     }
 }
 
@@ -172,7 +229,18 @@ mod tests {
             "h:1,workers=0",
             "h:1,workers=257",
             "h:1,workers=2,workers=2",
-            "h:1,bind=eth0",
+            "h:1,bind",
+            "h:1,bind=",
+            "h:1,bind=eth0,bind=eth1",
+            "h:1,bind=10.0.0.256",
+            "h:1,bind=[10.0.0.1]",
+            "h:1,bind=[::1",
+            "h:1,bind=fe80::1%eth0",
+            "h:1,bind=eth0:1",
+            "h:1,bind=eth/0",
+            "h:1,bind=sixteen-bytes-ab",
+            "10.0.0.1:1,bind=::1",
+            "[::1]:1,bind=10.0.0.1",
         ];
         for text in wrong {
             assert_eq!(dest(text), None, "{text}");
@@ -181,8 +249,21 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        let error = Dest::parse("h:1,bind=eth0").expect_err("bind is not known yet");
-        assert!(error.to_string().contains("\"bind\""), "{error}");
+        let error = Dest::parse("h:1,speed=9").expect_err("nobody can ask for speed");
+        assert!(error.to_string().contains("\"speed\""), "{error}");
+    }
+
+    #[test]
+    fn a_dest_may_be_bound_to_an_address_or_an_interface() {
+        let bind = |text: &str| Dest::parse(text).expect("a DEST of this test").bind;
+        let address = |text: &str| Some(Bind::Address(text.parse().expect("an address")));
+        let interface = |text: &str| Some(Bind::Interface(text.into()));
+        assert_eq!(bind("h:1"), None);
+        assert_eq!(bind("h:1,bind=10.0.0.1"), address("10.0.0.1"));
+        assert_eq!(bind("[::1]:1,bind=fd00::1,workers=2"), address("fd00::1"));
+        assert_eq!(bind("h:1,workers=2,bind=[fd00::1]"), address("fd00::1"));
+        assert_eq!(bind("10.0.0.1:1,bind=eth0.100"), interface("eth0.100"));
+        assert_eq!(bind("h:1,bind=wlan-fifteen_ab"), interface("wlan-fifteen_ab"));
     }
 
     #[test]
@@ -198,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_reads_the_same(text in "\\PC{0,12}:[0-9]{1,5}|\\[[0-9a-f:%]{2,8}\\]:[0-9]{1,4}") {
+        fn what_is_shown_reads_the_same(text in "\\PC{0,12}:[0-9]{1,5}|\\[[0-9a-f:%]{2,8}\\]:[0-9]{1,4}|h:1,bind=(\\PC{1,12}|[0-9.]{7,9}|\\[?[0-9a-f:]{2,8}\\]?)") {
             if let Ok(listen) = Listen::parse(&text) {
                 prop_assert_eq!(Listen::parse(&listen.to_string()).expect("was read once"), listen);
             }

@@ -10,12 +10,14 @@ use crate::cancel::poll_until;
 use crate::config::Listen;
 use crate::error::Error;
 use crate::net;
+use crate::news::Fact;
 use crate::proto::LinkId;
-use crate::proto::hello::{Answer, Gate, Hello, HelloError, MAX_HELLO_BYTES, Welcome};
+use crate::proto::hello::{Answer, Gate, Hello, HelloError, MAX_HELLO_BYTES, RefusalKind, Welcome};
+use crossbeam_channel::bounded;
 use nix::poll::{PollFd, PollFlags};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ const HELLO: Duration = Duration::from_secs(10);
 const MAX_CALLERS: usize = 256;
 /// Pause after an accept that failed for want of descriptors or memory: it would fail again at once.
 const BREATH: Duration = Duration::from_millis(100);
+/// How often a port is picked that may be taken at another address of the same LISTEN.
+const PICKS: u32 = 16;
 
 /// Binds every LISTEN, announces the addresses, and starts the accepting thread.
 pub(super) fn start(
@@ -57,22 +61,57 @@ pub(super) fn start(
     Ok(())
 }
 
-/// The sockets of one LISTEN: the first address of its host, or all of v4 and v6 at one port.
+/// The sockets of one LISTEN: all addresses of its host, or of this machine, at one port.
 fn bind(listen: &Listen) -> Result<Vec<TcpListener>, Error> {
     let failed = |error| Error::io(format!("listen on {listen}"), error);
-    let Some(host) = &listen.host else {
-        let v4 = net::listen((Ipv4Addr::UNSPECIFIED, listen.port).into()).map_err(failed)?;
-        let port = v4.local_addr().map_err(failed)?.port();
-        return match net::listen((Ipv6Addr::UNSPECIFIED, port).into()) {
-            Ok(v6) => Ok(vec![v4, v6]),
-            // A machine without v6 is no reason not to listen.
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => Ok(vec![v4]),
-            Err(error) => Err(failed(error)),
-        };
+    let addresses = match &listen.host {
+        Some(host) => (host.as_str(), listen.port).to_socket_addrs().map_err(failed)?.collect(),
+        None => [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+            .map(|all: IpAddr| (all, listen.port).into())
+            .to_vec(),
     };
-    let mut addresses = (host.as_str(), listen.port).to_socket_addrs().map_err(failed)?;
-    let address = addresses.next().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    Ok(vec![net::listen(address).map_err(failed)?])
+    let picks = if listen.port == 0 { PICKS } else { 1 };
+    bind_all(&addresses, picks).map_err(failed)
+}
+
+/// Binds all of `addresses` that this machine has, at one port. Where the system picks that for the
+/// first, the others may find it taken; then another is picked, `picks` times in all.
+fn bind_all(addresses: &[SocketAddr], picks: u32) -> io::Result<Vec<TcpListener>> {
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for _ in 0..picks {
+        result = bind_once(addresses);
+        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
+            break;
+        }
+    }
+    result
+}
+
+fn bind_once(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut listeners: BTreeMap<IpAddr, TcpListener> = BTreeMap::new();
+    let (mut port, mut failed) = (None, None);
+    for address in addresses {
+        if listeners.contains_key(&address.ip()) {
+            continue; // a name may have an address twice
+        }
+        let mut address = *address;
+        address.set_port(port.unwrap_or(address.port()));
+        match net::listen(address) {
+            Ok(listener) => {
+                port = Some(listener.local_addr()?.port());
+                listeners.insert(address.ip(), listener);
+            }
+            // Whoever calls there would meet somebody else.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            // A machine without v6 is no reason not to listen.
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+    }
+    match failed {
+        Some(error) if listeners.is_empty() => Err(error),
+        None if listeners.is_empty() => Err(io::ErrorKind::NotFound.into()),
+        _ => Ok(listeners.into_values().collect()),
+    }
 }
 
 struct Door {
@@ -94,6 +133,14 @@ struct Caller {
     peer: SocketAddr,
     heard: Vec<u8>,
     until: Instant,
+}
+
+/// Why there will be no hello.
+enum Deaf {
+    /// The caller has hung up.
+    Gone,
+    /// What it said is none; there may be an answer that helps.
+    Wrong(HelloError),
 }
 
 impl Door {
@@ -132,8 +179,12 @@ impl Door {
             match if *ready { caller.hear() } else { Ok(None) } {
                 Ok(Some(hello)) => self.answer(caller, &hello),
                 Ok(None) if caller.until > now => self.callers.push_back(caller),
-                Ok(None) => {}
-                Err(refusal) => refuse(&caller.stream, refusal.as_ref()),
+                Ok(None) => self.turned_away(caller.peer, "it said no hello"),
+                Err(Deaf::Gone) => {}
+                Err(Deaf::Wrong(error)) => {
+                    self.turned_away(caller.peer, &error.to_string());
+                    refuse(&caller.stream, error.refusal().map(Answer::Refuse).as_ref());
+                }
             }
         }
     }
@@ -163,54 +214,73 @@ impl Door {
         }
     }
 
+    fn turned_away(&self, peer: SocketAddr, cause: &str) {
+        let (peer, cause) = (peer.ip().to_canonical().to_string(), cause.to_owned());
+        self.crew.news.tell(Fact::Refused { peer, cause });
+    }
+
     fn answer(&mut self, caller: Caller, hello: &Hello) {
         let answer = self.gate.decide(hello);
-        let Answer::Welcome(welcome) = &answer else {
-            return refuse(&caller.stream, Some(&answer));
-        };
-        if say(&caller.stream, &answer).is_err() {
-            // It is gone already. Had it opened the session, all others would be told `busy` for ever.
-            if !self.is_met {
-                self.gate.forget();
+        let welcome = match &answer {
+            Answer::Welcome(welcome) => welcome,
+            Answer::Refuse(refusal) => {
+                // A connection too many is the session's own, and no news.
+                if refusal.reason != RefusalKind::Workers {
+                    self.turned_away(caller.peer, &refusal.detail);
+                }
+                return refuse(&caller.stream, Some(&answer));
             }
-            return;
-        }
-        self.is_met = true;
-        if let Some(older) = self.handles.remove(&hello.worker) {
-            older.close("it was replaced by a newer connection");
-        }
-        if let Ok(handle) = self.welcome(caller, hello, welcome) {
-            self.handles.insert(hello.worker, handle);
+        };
+        self.is_met |= self.serve(caller, hello, welcome, &answer).is_ok();
+        // It is gone already, or there is no thread for it. Had it opened the session, all others would
+        // be told `busy` for ever.
+        if !self.is_met {
+            self.gate.forget();
         }
     }
 
-    /// Makes the caller a worker. Where that fails the caller sees its connection closed, and dials
-    /// again.
-    fn welcome(&self, caller: Caller, hello: &Hello, welcome: &Welcome) -> io::Result<Handle> {
+    /// Makes the caller a worker, and only then tells it that it is welcome: one that heard so and was
+    /// forgotten would take us for restarted. Where this fails the caller sees its connection closed,
+    /// and dials again.
+    fn serve(
+        &mut self,
+        caller: Caller,
+        hello: &Hello,
+        welcome: &Welcome,
+        answer: &Answer,
+    ) -> io::Result<()> {
         let Caller { stream, peer, heard, .. } = caller;
-        let (id, link) = (self.crew.next_worker(), LinkId(hello.link));
-        let row = self.crew.stats.join(id, link, peer.to_string());
-        let inlet = (self.crew.inlet)(&welcome.settled);
-        let (worker, handle) = Worker::new(id, stream, heard, inlet, row, self.crew.clone())?;
-        let ours = handle.clone();
-        let (settled, rtt) = (welcome.settled, Duration::ZERO);
+        let (work, works) = bounded::<(Worker, Event)>(1);
         let events = self.crew.events.clone();
         thread::Builder::new().name(format!("worker {}", hello.worker)).spawn(move || {
-            if events.send(Event::Up { handle, link, rtt, settled }).is_ok() {
+            if let Ok((worker, up)) = works.recv()
+                && events.send(up).is_ok()
+            {
                 worker.run();
             }
         })?;
-        Ok(ours)
+        let (id, link) = (self.crew.next_worker(), LinkId(hello.link));
+        let row = self.crew.stats.join(id, link, peer.to_string());
+        let inlet = (self.crew.inlet)(&welcome.settled);
+        let made = Worker::new(id, stream, heard, inlet, row, self.crew.clone());
+        let made = made.and_then(|made| say(made.0.stream(), answer).map(|()| made));
+        let (worker, handle) = made.inspect_err(|_| self.crew.stats.leave(id))?;
+        if let Some(older) = self.handles.insert(hello.worker, handle.clone()) {
+            older.close("it was replaced by a newer connection");
+        }
+        let (settled, rtt) = (welcome.settled, Duration::ZERO);
+        // The thread waits for nothing else.
+        let _ = work.send((worker, Event::Up { handle, link, rtt, settled }));
+        Ok(())
     }
 }
 
 impl Caller {
-    /// The hello, once it is whole. An error ends the call, with an answer where one may help.
-    fn hear(&mut self) -> Result<Option<Hello>, Option<Answer>> {
+    /// The hello, once it is whole. An error ends the call.
+    fn hear(&mut self) -> Result<Option<Hello>, Deaf> {
         let mut chunk = [0; MAX_HELLO_BYTES];
         loop {
-            let decoded = Hello::decode(&self.heard)
-                .map_err(|error: HelloError| error.refusal().map(Answer::Refuse))?;
+            let decoded = Hello::decode(&self.heard).map_err(Deaf::Wrong)?;
             if let Some((hello, length)) = decoded {
                 self.heard.drain(..length);
                 return Ok(Some(hello));
@@ -219,7 +289,7 @@ impl Caller {
                 Ok(read) if read > 0 => self.heard.extend_from_slice(&chunk[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => return Err(None),
+                Ok(_) | Err(_) => return Err(Deaf::Gone),
             }
         }
     }
@@ -237,4 +307,44 @@ fn say(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
     let mut bytes = Vec::new();
     answer.encode(&mut bytes);
     stream.write_all(&bytes) // a new connection has room for so little
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect("an address of this test")
+    }
+
+    fn places(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+        listeners.iter().map(|it| it.local_addr().expect("it is bound")).collect()
+    }
+
+    #[test]
+    fn all_addresses_of_a_host_are_bound_at_one_port() {
+        let list = [at("127.0.0.1:0"), at("127.0.0.2:0"), at("127.0.0.1:0")];
+        let bound = places(&bind_all(&list, PICKS).expect("they are of this machine"));
+        assert_eq!(bound.len(), 2, "{bound:?}");
+        assert!(bound[0].port() != 0 && bound[0].port() == bound[1].port(), "{bound:?}");
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_is_left_out_unless_it_is_the_only_one() {
+        let elsewhere = at("192.0.2.1:0");
+        let bound = bind_all(&[elsewhere, at("127.0.0.1:0")], PICKS).expect("one is ours");
+        assert_eq!(bound.len(), 1);
+        let error = bind_all(&[elsewhere], PICKS).expect_err("it is for documentation");
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        assert!(bind_all(&[], PICKS).is_err());
+    }
+
+    #[test]
+    fn a_port_taken_at_one_of_the_addresses_fails_a_listen_that_names_it() {
+        let taken = net::listen(at("127.0.0.2:0")).expect("a free port");
+        let port = taken.local_addr().expect("it is bound").port();
+        let list = ["127.0.0.1", "127.0.0.2"].map(|ip| at(&format!("{ip}:{port}")));
+        let error = bind_all(&list, 1).expect_err("another is there");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
 }

@@ -3,16 +3,17 @@
 //!
 //! Does not know when to give up: it goes on until it is cancelled.
 
+use super::slots::{Claim, Slots};
 use super::worker::Worker;
 use super::{Crew, Event, Miss, random};
 use crate::cancel::{Cancel, wait};
 use crate::config::{Dest, shares};
-use crate::error::{Error, plain};
+use crate::error::Error;
 use crate::net;
 use crate::proto::LinkId;
 use crate::proto::backoff::{Backoff, FIRST_WAIT, MAX_WAIT};
 use crate::proto::hello::{
-    Answer, Hello, HelloKind, RefusalKind, SessionId, VERSIONS, Welcome, Wish,
+    Answer, Hello, HelloKind, Refusal, RefusalKind, SessionId, Settled, VERSIONS, Welcome, Wish,
 };
 use nix::poll::PollFlags;
 use std::io::{self, Read, Write};
@@ -22,13 +23,16 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long one address may take to connect, when there are others to try.
+/// How long a DEST may take to connect, with all its addresses.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the other end may take to answer a hello.
 const ANSWER: Duration = Duration::from_secs(10);
 /// A connection that lived this long, or carried a foot, was a good one: its link is dialled again with
 /// the shortest back-off.
 const GOOD: Duration = Duration::from_secs(5);
+/// How long a place must be free before a connection that had none takes it: the one that has just
+/// lost it dials again sooner.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Starts the dialling threads: their links in the order of `dests`, the shares of `workers` as
 /// [`shares`] says.
@@ -42,6 +46,7 @@ pub(super) fn start(
     let session = SessionId(random()?);
     let shares = shares(dests, workers);
     let welcomed = Arc::new(OnceLock::new());
+    let slots = Arc::new(Slots::new(wish.workers));
     let mut index = 0;
     // Round by round, so that a session settled to few connections still has every link.
     for round in 0..shares.iter().copied().max().unwrap_or(0) {
@@ -67,6 +72,8 @@ pub(super) fn start(
                 link: LinkId(hello.link),
                 hello,
                 wish,
+                index,
+                slots: Arc::clone(&slots),
                 welcomed: Arc::clone(&welcomed),
                 crew: crew.clone(),
             };
@@ -85,6 +92,9 @@ struct Dialler {
     link: LinkId,
     hello: Hello,
     wish: Wish,
+    /// The number of this thread, and of its connection where there is a place for each.
+    index: u16,
+    slots: Arc<Slots>,
     /// The first welcome of the session, on whatever connection.
     welcomed: Arc<OnceLock<Welcome>>,
     crew: Crew,
@@ -96,8 +106,19 @@ enum Attempt {
     Lived { was_good: bool },
     /// There was none.
     Missed(Miss),
-    /// The session has no use for this connection.
+    /// The session has no place for this connection now.
     Superfluous,
+}
+
+/// A connection on which a hello was answered.
+struct Greeted {
+    stream: TcpStream,
+    answer: Answer,
+    /// What was read behind the answer.
+    read_ahead: Vec<u8>,
+    rtt: Duration,
+    /// Held as long as the connection is.
+    claim: Claim,
 }
 
 impl Dialler {
@@ -116,7 +137,12 @@ impl Dialler {
                         return;
                     }
                 }
-                Attempt::Superfluous => return,
+                Attempt::Superfluous => {
+                    if !self.await_place() {
+                        return;
+                    }
+                    continue;
+                }
             }
             // Without random numbers the back-off is only less spread out.
             let jitter = u32::from_le_bytes(random().unwrap_or_default());
@@ -126,22 +152,39 @@ impl Dialler {
         }
     }
 
+    /// Waits until there is a place to spare; says whether there may be one.
+    fn await_place(&self) -> bool {
+        loop {
+            self.slots.wait(self.link);
+            if !matches!(self.crew.cancel.sleep(GRACE), Ok(false)) {
+                return false;
+            }
+            if self.slots.has_place(self.link) {
+                return true;
+            }
+        }
+    }
+
     /// Dials, says hello, and carries frames until the connection ends.
     fn attempt(&mut self) -> Attempt {
-        if self.welcomed.get().is_some_and(|welcome| self.is_superfluous(welcome)) {
+        if !self.slots.has_place(self.link) {
             return Attempt::Superfluous;
         }
-        let (stream, answer, read_ahead, rtt) = match self.greet() {
-            Ok(greeted) => greeted,
-            Err(error) => return Attempt::Missed(Miss::Lost(plain(&error))),
+        let greeted = match self.greet() {
+            Ok(Some(greeted)) => greeted,
+            Ok(None) => return Attempt::Superfluous,
+            Err(error) => return Attempt::Missed(Miss::of(&error)),
         };
-        let welcome = match answer {
+        let welcome = match &greeted.answer {
             Answer::Welcome(welcome) => welcome,
-            // Another connection was settled to fewer while this one asked.
-            Answer::Refuse(refusal) if refusal.reason == RefusalKind::Workers => {
+            // The session is settled to fewer; which of them are in use is for us to say.
+            Answer::Refuse(Refusal { reason: RefusalKind::Workers, .. })
+                if greeted.claim.index > 0 =>
+            {
+                self.slots.limit(greeted.claim.index);
                 return Attempt::Superfluous;
             }
-            Answer::Refuse(refusal) => return Attempt::Missed(Miss::Refused(refusal)),
+            Answer::Refuse(refusal) => return Attempt::Missed(Miss::Refused(refusal.clone())),
         };
         if !self.wish.admits(&welcome.settled) {
             return Attempt::Missed(Miss::Lost("it settled for more than was asked for".into()));
@@ -150,59 +193,43 @@ impl Dialler {
         if first.incarnation != welcome.incarnation {
             return Attempt::Missed(Miss::Restarted);
         }
-        match self.carry(stream, &welcome, read_ahead, rtt) {
+        let settled = first.settled;
+        self.slots.limit(settled.workers);
+        match self.carry(greeted, settled) {
             Ok(was_good) => Attempt::Lived { was_good },
-            Err(error) => Attempt::Missed(Miss::Lost(plain(&error))),
+            Err(error) => Attempt::Missed(Miss::of(&error)),
         }
     }
 
-    fn is_superfluous(&self, welcome: &Welcome) -> bool {
-        self.hello.worker >= welcome.settled.workers
-    }
-
-    /// A connection on which a hello was answered; what was read behind the answer; the round trip.
-    fn greet(&mut self) -> io::Result<(TcpStream, Answer, Vec<u8>, Duration)> {
+    /// A connection on which a hello was answered; none if there is no place for it any more.
+    fn greet(&mut self) -> io::Result<Option<Greeted>> {
         let cancel = &self.crew.cancel;
-        let deadline = Instant::now() + ANSWER;
-        let addresses = net::resolve(&self.dest.host, self.dest.port, cancel, deadline)?;
-        let mut refused = None;
-        let mut connected = None;
-        for address in addresses {
-            match net::connect(address, cancel, Instant::now() + CONNECT) {
-                Ok(stream) => {
-                    connected = Some(stream);
-                    break;
-                }
-                Err(error) => refused = Some(error),
-            }
-        }
-        let Some(mut stream) = connected else {
-            return Err(refused.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
-        };
+        let Dest { host, port, bind, .. } = &self.dest;
+        let addresses = net::resolve(host, *port, cancel, Instant::now() + ANSWER)?;
+        let deadline = Instant::now() + CONNECT;
+        let mut stream = net::connect(&addresses, bind.as_ref(), cancel, deadline)?;
+        let Some(claim) = self.slots.claim(self.link, self.index) else { return Ok(None) };
         let known = self.welcomed.get().is_some();
         self.hello.kind = if known { HelloKind::Join } else { HelloKind::New };
+        self.hello.worker = claim.index;
         let mut hello = Vec::new();
         self.hello.encode(&mut hello);
         let asked = Instant::now();
         stream.write_all(&hello)?; // a new connection has room for so little
         let (answer, read_ahead) = read_answer(&mut stream, cancel, asked + ANSWER)?;
-        Ok((stream, answer, read_ahead, asked.elapsed()))
+        Ok(Some(Greeted { stream, answer, read_ahead, rtt: asked.elapsed(), claim }))
     }
 
     /// Is the worker until the connection ends; says whether it was a good one.
-    fn carry(
-        &self,
-        stream: TcpStream,
-        welcome: &Welcome,
-        read_ahead: Vec<u8>,
-        rtt: Duration,
-    ) -> io::Result<bool> {
+    fn carry(&self, greeted: Greeted, settled: Settled) -> io::Result<bool> {
+        let Greeted { stream, read_ahead, rtt, claim: _claim, .. } = greeted;
         let id = self.crew.next_worker();
         let row = self.crew.stats.join(id, self.link, stream.peer_addr()?.to_string());
-        let inlet = (self.crew.inlet)(&welcome.settled);
+        let inlet = (self.crew.inlet)(&settled);
         let (worker, handle) =
-            Worker::new(id, stream, read_ahead, inlet, Arc::clone(&row), self.crew.clone())?;
-        let up = Event::Up { handle, link: self.link, rtt, settled: welcome.settled };
+            Worker::new(id, stream, read_ahead, inlet, Arc::clone(&row), self.crew.clone())
+                .inspect_err(|_| self.crew.stats.leave(id))?;
+        let up = Event::Up { handle, link: self.link, rtt, settled };
         let since = Instant::now();
         if self.crew.events.send(up).is_ok() {
             worker.run();

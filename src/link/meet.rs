@@ -4,21 +4,28 @@
 //! know what is carried afterwards.
 
 use super::{Event, Miss};
-use crate::error::Error;
+use crate::error::{Error, plain};
+use crate::net;
+use crate::news::{Fact, News};
 use crate::proto::LinkId;
 use crate::proto::hello::RefusalKind;
 use crossbeam_channel::{Receiver, after, never, select};
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 /// What was last heard of each link that does not work.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Causes(BTreeMap<LinkId, Miss>);
 
 impl Causes {
-    /// This link could not be taken.
+    /// This link could not be taken. That this machine is short of something for one connection does
+    /// not hide what another one met outside.
     pub fn missed(&mut self, link: LinkId, miss: Miss) {
-        self.0.insert(link, miss);
+        let is_short = |miss: &Miss| matches!(miss, Miss::Short(_));
+        if !is_short(&miss) || self.0.get(&link).is_none_or(is_short) {
+            self.0.insert(link, miss);
+        }
     }
 
     /// This link works, or did until now.
@@ -36,11 +43,21 @@ impl Causes {
         self.0.iter().map(one).collect::<Vec<_>>().join("; ")
     }
 
+    /// The same with those of `names` that nothing was heard of.
+    fn tell_all(&self, names: &[String]) -> String {
+        let links = (0..).map(LinkId).zip(names);
+        let one = |(link, name): (LinkId, &String)| match self.0.get(&link) {
+            Some(miss) => format!("{name}: {}", miss.tell()),
+            None => format!("{name}: no answer"),
+        };
+        links.map(one).collect::<Vec<_>>().join("; ")
+    }
+
     /// The refusal that makes more tries pointless, once every one of `links` has been refused so.
     fn refused(&self, links: usize, names: &[String]) -> Option<Error> {
         let is_final = |miss: &Miss| match miss {
             Miss::Refused(refusal) => refusal.reason != RefusalKind::Busy,
-            Miss::Lost(_) | Miss::Restarted => false,
+            Miss::Lost(_) | Miss::Short(_) | Miss::Restarted => false,
         };
         if links == 0 || self.0.len() < links || !self.0.values().all(is_final) {
             return None;
@@ -55,6 +72,16 @@ impl Causes {
         Some(Error::Refused { what: "refused".into(), cause: self.tell(names), hint })
     }
 
+    /// The limit of this machine that stood before every link.
+    fn shortage(&self) -> Option<io::Error> {
+        let mut numbers = self.0.values().map(|miss| match miss {
+            Miss::Short(number) => Some(*number),
+            _ => None,
+        });
+        let first = numbers.next()??;
+        numbers.all(|number| number.is_some()).then(|| io::Error::from_raw_os_error(first))
+    }
+
     fn is_busy(&self) -> bool {
         self.0.values().any(
             |miss| matches!(miss, Miss::Refused(refusal) if refusal.reason == RefusalKind::Busy),
@@ -63,10 +90,19 @@ impl Causes {
 }
 
 impl Miss {
+    /// What an attempt to connect came to.
+    pub fn of(error: &io::Error) -> Miss {
+        match error.raw_os_error() {
+            Some(number) if net::is_shortage(error) => Miss::Short(number),
+            _ => Miss::Lost(plain(error)),
+        }
+    }
+
     /// For people.
     pub fn tell(&self) -> String {
         match self {
             Miss::Lost(cause) => cause.clone(),
+            Miss::Short(number) => plain(&io::Error::from_raw_os_error(*number)),
             Miss::Refused(refusal) => refusal.detail.clone(),
             Miss::Restarted => "it was restarted, or is another process".to_owned(),
         }
@@ -77,7 +113,7 @@ impl Miss {
         match self {
             Miss::Restarted => true,
             Miss::Refused(refusal) => refusal.reason == RefusalKind::UnknownSession,
-            Miss::Lost(_) => false,
+            Miss::Lost(_) | Miss::Short(_) => false,
         }
     }
 }
@@ -89,6 +125,7 @@ pub fn meet(
     interrupt: &Receiver<i32>,
     names: &[String],
     patience: Option<Duration>,
+    news: &News,
 ) -> Result<Event, Error> {
     let out_of_patience = match patience {
         Some(patience) if !names.is_empty() => after(patience),
@@ -100,6 +137,7 @@ pub fn meet(
         select! {
             recv(events) -> event => match event {
                 Ok(Event::Missed(link, miss)) => {
+                    news.tell(Fact::Missed { link, cause: miss.tell() });
                     causes.missed(link, miss);
                     if let Some(refused) = causes.refused(names.len(), names) {
                         return Err(refused);
@@ -114,13 +152,13 @@ pub fn meet(
                 Err(_) => interrupt = never(),
             },
             recv(out_of_patience) -> _ => {
+                if let Some(shortage) = causes.shortage() {
+                    return Err(Error::io("a connection", shortage));
+                }
                 if causes.is_busy() {
                     return Err(Error::Busy { what: names.join(", ") });
                 }
-                return Err(match causes.tell(names).as_str() {
-                    "" => gave_up(&names.join(", "), "no answer"),
-                    told => gave_up("no connection", told),
-                });
+                return Err(gave_up("no connection", &causes.tell_all(names)));
             }
         }
     }

@@ -6,6 +6,7 @@
 use super::meet::Causes;
 use super::{Event, Handle, Miss};
 use crate::error::Error;
+use crate::news::{Fact, News};
 use crate::proto::frame::Abort;
 use crate::proto::{Failure, LinkId, WorkerId};
 use crate::stats::Stats;
@@ -26,31 +27,42 @@ pub struct Roster {
     names: Vec<String>,
     patience: Option<Duration>,
     stats: Arc<Stats>,
+    news: News,
 }
 
 impl Roster {
     /// Nobody is up yet.
-    pub fn new(names: Vec<String>, patience: Option<Duration>, stats: Arc<Stats>) -> Roster {
+    pub fn new(
+        names: Vec<String>,
+        patience: Option<Duration>,
+        stats: Arc<Stats>,
+        news: News,
+    ) -> Roster {
         let (handles, causes) = (BTreeMap::new(), Causes::default());
-        Roster { handles, causes, names, patience, stats }
+        Roster { handles, causes, names, patience, stats, news }
     }
 
     /// A connection came up.
     pub fn up(&mut self, handle: Handle, link: LinkId) {
         self.causes.works(link);
+        let (worker, peer) = (handle.id(), handle.peer().to_owned());
+        self.news.tell(Fact::Up { worker, link, peer });
         self.handles.insert(handle.id(), (handle, link));
     }
 
     /// A connection was lost.
     pub fn down(&mut self, worker: WorkerId, cause: String) {
         if let Some((_, link)) = self.handles.remove(&worker) {
+            self.news.tell(Fact::Down { worker, link, cause: cause.clone() });
             self.causes.missed(link, Miss::Lost(cause));
             self.stats.lost_connections.increment();
         }
     }
 
-    /// A connection was hung up: it has nothing more to carry, and was not lost.
+    /// A connection was hung up: the stream is delivered, so it has nothing more to carry, and was not
+    /// lost.
     pub fn hung_up(&mut self, worker: WorkerId) {
+        self.news.tell(Fact::Over);
         self.handles.remove(&worker);
     }
 
@@ -61,8 +73,16 @@ impl Roster {
             let cause = miss.tell();
             return Err(Error::PeerLost { what: "the other end".into(), cause });
         }
+        self.news.tell(Fact::Missed { link, cause: miss.tell() });
         self.causes.missed(link, miss);
         Ok(())
+    }
+
+    /// A link is up and has nothing to carry, since what it took would come too late. May be told as
+    /// often as that is found.
+    #[expect(dead_code, reason = "the dispatcher will say it when the scheduler does")]
+    pub fn passed_over(&self, link: LinkId) {
+        self.news.tell(Fact::PassedOver(link));
     }
 
     /// Speaks to one connection, if it is still up.
@@ -77,6 +97,7 @@ impl Roster {
 
     /// Lets all connections say what they still have to say, and waits for them, but not for long.
     pub fn farewell(mut self, events: &Receiver<Event>) {
+        self.news.tell(Fact::Over);
         for (handle, _) in self.handles.values() {
             handle.finish();
         }
@@ -94,12 +115,23 @@ impl Roster {
         }
     }
 
+    /// Each link with its cause; one that is up has only that it got nowhere.
+    fn tell(&self) -> String {
+        let mut causes = self.causes.clone();
+        for (handle, link) in self.handles.values() {
+            let place = if self.names.is_empty() { handle.peer() } else { "" };
+            let space = if place.is_empty() { "" } else { " to " };
+            causes.missed(*link, Miss::Lost(format!("connected{space}{place}, but no progress")));
+        }
+        causes.tell(&self.names)
+    }
+
     /// The error that people see for a failure of the protocol.
     pub fn error(&self, failure: Failure) -> Error {
         match failure {
             Failure::PeerLost => {
                 let patience = self.patience.unwrap_or_default().as_secs_f64();
-                let told = self.causes.tell(&self.names);
+                let told = self.tell();
                 let colon = if told.is_empty() { "" } else { ": " };
                 let cause = format!("no progress for {patience} s{colon}{told}");
                 Error::PeerLost { what: "the other end".into(), cause }

@@ -118,7 +118,7 @@ impl Worker {
     ) -> io::Result<(Worker, Handle)> {
         let outbox = Arc::new(Outbox::new()?);
         let received = Arc::new(AtomicU64::new(0));
-        let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received));
+        let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
         let worker = Worker {
             id,
             stream,
@@ -135,6 +135,11 @@ impl Worker {
             hang_up: None,
         };
         Ok((worker, handle))
+    }
+
+    /// Its socket, to say what comes before frames.
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     /// Moves frames until the connection ends; then says so, unless nobody listens any more.

@@ -46,6 +46,14 @@ impl End {
         End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
     }
 
+    /// The same under a limit, as `ulimit` takes it.
+    pub fn limited(limit: &str, line: &str) -> End {
+        let script = format!("exec </dev/null; ulimit {limit}; exec \"$0\" {line} --plain -q");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, PROGRAM]);
+        End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
+    }
+
     fn spawn(command: &mut Command) -> End {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
@@ -81,6 +89,12 @@ impl End {
     pub fn signal(&self, signal: Signal) {
         // It is ours until it was waited for, so the number cannot be another's.
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("it was not waited for yet");
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs");
+        open.count()
     }
 
     /// Highest resident size so far, in bytes.

@@ -10,7 +10,8 @@ use socket2::SockRef;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use viamillipede::foot::{Codec, FootHeader};
 use viamillipede::proto::frame::{Ack, Done, End as StreamEnd, Frame, Ping};
 use viamillipede::proto::hello::{Answer, Hello, HelloKind, RefusalKind, Role, SessionId};
@@ -95,6 +96,30 @@ fn one_that_is_gone_before_its_welcome_does_not_hold_the_door() {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket option");
     drop(stream);
     rx.signal(Signal::SIGCONT);
+    let tx = End::start(&format!("tx 127.0.0.1:{port} --patience {SHORT}"));
+    Pair { tx, rx, port }.deliver(1 << 20);
+}
+
+/// The first caller is welcome, and then there are no descriptors for its worker: the next one finds
+/// the door open.
+#[test]
+fn one_that_could_not_be_served_does_not_hold_the_door() {
+    const LIMIT: usize = 40;
+    let mut rx = End::limited(&format!("-n {LIMIT}"), &format!("rx 127.0.0.1:0 --patience {LONG}"));
+    let port = rx.port();
+    let mut first = dial(port);
+    let crowd: Vec<TcpStream> = (0..LIMIT).map(|_| dial(port)).collect();
+    let full = Instant::now() + MARGIN;
+    while rx.descriptors() < LIMIT {
+        assert!(Instant::now() < full, "it takes all who call");
+        thread::yield_now();
+    }
+    let mut hello = Vec::new();
+    stranger(1..=1).encode(&mut hello);
+    first.write_all(&hello).expect("it listens");
+    let hung_up = first.read_to_end(&mut Vec::new());
+    assert!(hung_up.map_or_else(|error| !is_late(&error), |_| true), "it is not served");
+    drop((first, crowd));
     let tx = End::start(&format!("tx 127.0.0.1:{port} --patience {SHORT}"));
     Pair { tx, rx, port }.deliver(1 << 20);
 }

@@ -7,6 +7,7 @@ use crate::foot::FootHeader;
 use crate::pool::Filled;
 use crate::proto::WorkerId;
 use crate::proto::frame::Frame;
+use crate::stats::WorkerRow;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,16 +23,27 @@ pub struct Handle {
     id: WorkerId,
     outbox: Arc<Outbox>,
     received: Arc<AtomicU64>,
+    row: Arc<WorkerRow>,
 }
 
 impl Handle {
-    pub(super) fn new(id: WorkerId, outbox: Arc<Outbox>, received: Arc<AtomicU64>) -> Handle {
-        Handle { id, outbox, received }
+    pub(super) fn new(
+        id: WorkerId,
+        outbox: Arc<Outbox>,
+        received: Arc<AtomicU64>,
+        row: Arc<WorkerRow>,
+    ) -> Handle {
+        Handle { id, outbox, received, row }
     }
 
     /// The connection that it speaks to.
     pub fn id(&self) -> WorkerId {
         self.id
+    }
+
+    /// The address at its other end.
+    pub fn peer(&self) -> &str {
+        &self.row.peer
     }
 
     /// Sends a control frame, before any foot that is not yet begun.

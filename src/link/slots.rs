@@ -1,0 +1,175 @@
+//! The places for connections that a session has, when it was settled to fewer than were asked for.
+//!
+//! Whoever has connected claims a place before it says hello, so that a link which does not connect
+//! keeps none. A link without any takes one over from a link with several: the listening end then
+//! replaces that connection, since the newer one has its index. Does not know how connections come up.
+
+use crate::proto::LinkId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The places, shared by all who dial.
+#[derive(Debug)]
+pub(super) struct Slots {
+    places: Mutex<Places>,
+    changed: Condvar,
+}
+
+/// A place that is held until this is dropped, or another link takes it over.
+#[derive(Debug)]
+pub(super) struct Claim {
+    slots: Arc<Slots>,
+    holder: Holder,
+    pub(super) index: u16,
+}
+
+#[derive(Debug)]
+struct Places(Vec<Option<Holder>>);
+
+/// Who holds a place: `dialler` is the number of its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holder {
+    link: LinkId,
+    dialler: u16,
+}
+
+impl Slots {
+    /// Free places for so many connections.
+    pub(super) fn new(count: u16) -> Slots {
+        let places = Places(vec![None; count.into()]);
+        Slots { places: Mutex::new(places), changed: Condvar::new() }
+    }
+
+    /// There are no more than `count` places, as far as is known now; but one at least.
+    pub(super) fn limit(&self, count: u16) {
+        self.lock().0.truncate(count.max(1).into());
+    }
+
+    /// A place for this dialler: the one of its own number if that is free.
+    pub(super) fn claim(self: &Arc<Slots>, link: LinkId, dialler: u16) -> Option<Claim> {
+        let holder = Holder { link, dialler };
+        let index = self.lock().claim(holder)?;
+        Some(Claim { slots: Arc::clone(self), holder, index })
+    }
+
+    /// Whether this link would get a place now.
+    pub(super) fn has_place(&self, link: LinkId) -> bool {
+        self.lock().find(link).is_some()
+    }
+
+    /// Waits until the link would get a place. Whoever holds one gives it back when the run is
+    /// stopped, so this ends then too.
+    pub(super) fn wait(&self, link: LinkId) {
+        let wanting = |places: &mut Places| places.find(link).is_none();
+        // Nobody panics while the places are locked, and they are whole if somebody does.
+        drop(self.changed.wait_while(self.lock(), wanting));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut places = self.slots.lock();
+        if let Some(place) = places.0.get_mut(usize::from(self.index))
+            && *place == Some(self.holder)
+        {
+            *place = None;
+        }
+        drop(places);
+        self.slots.changed.notify_all();
+    }
+}
+
+impl Places {
+    fn claim(&mut self, holder: Holder) -> Option<u16> {
+        let own = usize::from(holder.dialler);
+        let index = if self.0.get(own) == Some(&None) { own } else { self.find(holder.link)? };
+        self.0[index] = Some(holder);
+        u16::try_from(index).ok()
+    }
+
+    /// A free place; or else, for a link that has none, one of a link that has several.
+    fn find(&self, link: LinkId) -> Option<usize> {
+        if let Some(free) = self.0.iter().position(Option::is_none) {
+            return Some(free);
+        }
+        let mut held: BTreeMap<LinkId, Vec<usize>> = BTreeMap::new();
+        for (index, holder) in self.0.iter().enumerate() {
+            held.entry(holder.as_ref()?.link).or_default().push(index);
+        }
+        if held.contains_key(&link) {
+            return None;
+        }
+        let richest = held.into_values().max_by_key(Vec::len)?;
+        if richest.len() > 1 { richest.last().copied() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const A: LinkId = LinkId(0);
+    const B: LinkId = LinkId(1);
+    const C: LinkId = LinkId(2);
+
+    fn slots(asked: u16, settled: u16) -> Arc<Slots> {
+        let slots = Slots::new(asked);
+        slots.limit(settled);
+        Arc::new(slots)
+    }
+
+    fn index(claim: Option<&Claim>) -> Option<u16> {
+        claim.map(|claim| claim.index)
+    }
+
+    #[test]
+    fn each_has_its_own_place_while_there_are_enough() {
+        let slots = slots(4, 4);
+        let claims: Vec<_> = [3, 0, 2, 1].map(|it| slots.claim(A, it)).into();
+        let indexes: Vec<_> = claims.iter().map(|claim| index(claim.as_ref())).collect();
+        assert_eq!(indexes, [Some(3), Some(0), Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn a_place_that_a_dead_link_does_not_hold_goes_to_one_that_works() {
+        let slots = slots(4, 1);
+        let claim = slots.claim(B, 1);
+        assert_eq!(index(claim.as_ref()), Some(0));
+        assert!(!slots.has_place(A), "every link that has a place has only one");
+        assert!(slots.claim(A, 0).is_none());
+        drop(claim);
+        assert_eq!(index(slots.claim(A, 0).as_ref()), Some(0));
+    }
+
+    #[test]
+    fn a_link_without_a_place_takes_one_over_from_the_link_with_most() {
+        let slots = slots(8, 3);
+        let held: Vec<_> = [0, 2, 4].map(|it| slots.claim(A, it)).into();
+        assert!(held.iter().all(Option::is_some) && !slots.has_place(A));
+        let back = slots.claim(B, 1);
+        assert!(back.is_some() && slots.claim(B, 3).is_none(), "one is enough");
+        let third = slots.claim(C, 5);
+        assert!(third.is_some() && !slots.has_place(A));
+        // Those who lost theirs give nothing back.
+        drop(held);
+        let links: Vec<_> = slots.lock().0.iter().flatten().map(|it| it.link).collect();
+        assert!(links.contains(&B) && links.contains(&C) && links.len() == 2, "{links:?}");
+    }
+
+    #[test]
+    fn a_place_given_back_wakes_who_waits() {
+        let slots = slots(2, 1);
+        let claim = slots.claim(A, 0);
+        let waiter = thread::spawn({
+            let slots = Arc::clone(&slots);
+            move || slots.wait(A)
+        });
+        drop(claim);
+        assert!(waiter.join().is_ok() && slots.has_place(A));
+    }
+}

@@ -1,0 +1,76 @@
+//! What becomes of links and connections, as facts for whoever watches.
+//!
+//! Told by those to whom it happens, and never in their way. Does not know what people see of it
+//! ([`crate::watch`]).
+
+use crate::proto::{LinkId, WorkerId};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// Facts that may wait. Who watches never blocks, so nobody waits long for a place.
+const QUEUE: usize = 256;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A connection came up.
+    Up {
+        /// The connection.
+        worker: WorkerId,
+        /// The way it takes.
+        link: LinkId,
+        /// The address at its other end.
+        peer: String,
+    },
+    /// A connection that was up was lost.
+    Down {
+        /// The connection.
+        worker: WorkerId,
+        /// The way it took.
+        link: LinkId,
+        /// Why.
+        cause: String,
+    },
+    /// A link could not be taken.
+    Missed {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        cause: String,
+    },
+    /// A caller was not let in.
+    Refused {
+        /// Its address, without the port.
+        peer: String,
+        /// Why.
+        cause: String,
+    },
+    /// The scheduler has no use for a link: what it carried would come too late.
+    PassedOver(LinkId),
+    /// The session is over: whatever follows is its end.
+    Over,
+}
+
+/// Tells facts. Clones tell the same one.
+#[derive(Clone, Debug)]
+pub struct News(Option<Sender<Fact>>);
+
+impl News {
+    /// News, and where they are heard.
+    pub fn channel() -> (News, Receiver<Fact>) {
+        let (facts, heard) = bounded(QUEUE);
+        (News(Some(facts)), heard)
+    }
+
+    /// News that nobody hears.
+    pub fn unheard() -> News {
+        News(None)
+    }
+
+    /// Tells a fact.
+    pub fn tell(&self, fact: Fact) {
+        if let Some(facts) = &self.0 {
+            // Nobody hears it when the run is over.
+            let _ = facts.send(fact);
+        }
+    }
+}
