@@ -5,6 +5,7 @@
 //! the long version. Does not know how the program keeps its promises.
 
 mod cuts;
+mod faults;
 mod impostor;
 mod killed;
 mod meeting;
@@ -14,6 +15,8 @@ mod relay;
 mod signals;
 mod strangers;
 mod stream;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 use std::thread;
 use std::time::Duration;
