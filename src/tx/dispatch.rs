@@ -223,7 +223,7 @@ impl Dispatch {
         self.stats.stream_bytes.set(backlog.written_bytes);
         self.stats.cumulative.set(backlog.cumulative);
         self.stats.limit.set(backlog.limit);
-        self.stats.resent_feet.set(counts.resent_feet);
+        self.stats.resent_feet.set(counts.resent_feet + counts.reinjected_feet);
         self.stats.reinjected.set(counts.reinjected_feet);
         self.stats.nacks.set(counts.nacked_feet);
     }
