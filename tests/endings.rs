@@ -6,13 +6,17 @@
 
 mod cuts;
 mod faults;
+mod frozen;
 mod impostor;
 mod killed;
 mod meeting;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pipes;
 mod process;
 mod relay;
 mod signals;
+mod starved;
 mod strangers;
 mod stream;
 #[cfg(target_os = "linux")]

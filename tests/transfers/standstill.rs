@@ -101,6 +101,13 @@ fn memory_is_bounded_at_every_extreme() {
         return;
     }
     let quiet = Duration::from_secs(30);
+    for (options, window_mib) in [("--window 1GiB", 1024), ("--window 4MiB --zstd 19", 4)] {
+        let window = format!("--window {window_mib}MiB");
+        let Full { pair, feeder } = fill(options, &window, u64::MAX, window_mib, quiet);
+        drop(pair);
+        let cut = feeder.join().expect("it only copies");
+        assert!(cut.is_err(), "an endless source ends only because nobody reads it");
+    }
     for options in [
         "--workers 64 --foot-size 16MiB --zstd 19",
         "--workers 4 --foot-size 16MiB --zstd 19",
