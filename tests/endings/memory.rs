@@ -37,7 +37,7 @@ fn first_foot_is_late(flags: &str, window_mib: u64) {
     let mut pair = Pair { tx, rx, port };
     let drain = pair.rx.drain();
     let mut source = pair.tx.stdin();
-    let total = 3 * window_mib << 20;
+    let total = (3 * window_mib) << 20;
     let source = thread::spawn(move || put(&mut source, 0, total).then_some(source));
     assert!(drain.has_seen(total, MARGIN));
     let used = [&pair.tx, &pair.rx].map(|end| highest_kib(end.pid()));
