@@ -72,21 +72,28 @@ struct Wires {
     seeds: AtomicU64,
     /// Bytes that the dialling end sent and that went on.
     passed: AtomicU64,
+    /// Those that vanished.
+    swallowed: AtomicU64,
     judge: Option<Box<Judge>>,
     hellos: Sender<Hello>,
 }
 
-/// One connection, through the relay: the place of its [`Way`] in [`WAYS`].
+/// One connection, through the relay.
 #[derive(Default)]
-struct Line(AtomicU8);
+struct Line {
+    /// The place of its [`Way`] in [`WAYS`].
+    way: AtomicU8,
+    /// Bytes of the dialling end that went on.
+    passed: AtomicU64,
+}
 
 impl Line {
     fn way(&self) -> Way {
-        WAYS[usize::from(self.0.load(SeqCst))]
+        WAYS[usize::from(self.way.load(SeqCst))]
     }
 
     fn set(&self, way: Way) {
-        self.0.store(way as u8, SeqCst);
+        self.way.store(way as u8, SeqCst);
     }
 }
 
@@ -116,6 +123,7 @@ impl Relay {
             flips: AtomicU64::new(0),
             seeds: AtomicU64::new(0),
             passed: AtomicU64::new(0),
+            swallowed: AtomicU64::new(0),
             judge,
             hellos: out,
         });
@@ -151,6 +159,11 @@ impl Relay {
         self.wires.passed.load(SeqCst)
     }
 
+    /// Bytes of the dialling end that vanished so far.
+    pub fn swallowed_bytes(&self) -> u64 {
+        self.wires.swallowed.load(SeqCst)
+    }
+
     /// Lets this become of one of the connections that are open; says whether there was one.
     pub fn one(&self, choice: u64, way: Way) -> bool {
         let lines = self.wires.lines.lock().expect("no panics under it");
@@ -160,6 +173,14 @@ impl Relay {
             line.set(way);
             true
         })
+    }
+
+    /// Lets this become of the connection that has carried most: the one that is preferred.
+    pub fn busiest(&self, way: Way) {
+        let lines = self.wires.lines.lock().expect("no panics under it");
+        let open = lines.iter().filter(|line| line.way() == Way::Open);
+        let busiest = open.max_by_key(|line| line.passed.load(SeqCst));
+        busiest.expect("a connection is open").set(way);
     }
 
     /// Lets this become of all connections that there are.
@@ -278,6 +299,9 @@ impl Wire {
                 Err(_) => return,
             };
             if self.line.way() != Way::Open && self.line.way() != Way::Stall {
+                if self.speaks_first {
+                    wires.swallowed.fetch_add(read as u64, SeqCst);
+                }
                 continue;
             }
             self.flip(wires, &mut chunk[..read]);
@@ -286,6 +310,7 @@ impl Wire {
                 self.pass(&held[..bytes]);
                 if self.speaks_first {
                     wires.passed.fetch_add(bytes as u64, SeqCst);
+                    self.line.passed.fetch_add(bytes as u64, SeqCst);
                 }
                 held.drain(..bytes);
             }

@@ -39,7 +39,8 @@ fn nothing_large_passes(flags: &str, bytes: u64) {
     // All of a short stream was sent, and perhaps arrived.
     let unknown = tx.said.contains("outcome unknown");
     tx.failed(4, if unknown { "" } else { "no progress" });
-    if !unknown {
+    // Whoever gives up first tells the other, which repeats that and names no links.
+    if !unknown && !tx.said.contains("the other end failed") {
         for dest in &dests {
             assert!(tx.said.contains(dest.as_str()), "{dest} has no cause: {tx:?}");
         }
