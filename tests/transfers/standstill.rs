@@ -101,7 +101,9 @@ fn memory_is_bounded_at_every_extreme() {
         return;
     }
     let quiet = Duration::from_secs(30);
-    for (options, window_mib) in [("--window 1GiB", 1024), ("--window 4MiB --zstd 19", 4)] {
+    for (options, window_mib) in
+        [("--window 1GiB", 1024), ("--window 4MiB --foot-size 64KiB --zstd 19", 4)]
+    {
         let window = format!("--window {window_mib}MiB");
         let Full { pair, feeder } = fill(options, &window, u64::MAX, window_mib, quiet);
         drop(pair);
