@@ -91,7 +91,8 @@ pub struct Stats {
     pub packed_bytes: Figure,
     /// Feet, each counted once.
     pub feet: Figure,
-    /// Feet sent again, for any reason.
+    /// Feet sent again, for any reason (sender); as far as it is known here, those that came in bad or
+    /// were there already (receiver).
     pub resent_feet: Figure,
     /// Feet that came although they were there already.
     pub duplicate_feet: Figure,

@@ -5,16 +5,23 @@
 //! the long version. Does not know how the program keeps its promises.
 
 mod cuts;
+mod faults;
+mod frozen;
 mod impostor;
 mod killed;
 mod links;
 mod meeting;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pipes;
 mod process;
 mod relay;
 mod signals;
+mod starved;
 mod strangers;
 mod stream;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 use std::thread;
 use std::time::Duration;

@@ -209,6 +209,55 @@ impl Said {
     }
 }
 
+/// What an end says of its run in its last line.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    pub stream_bytes: u64,
+    pub feet: u64,
+    pub sent_again: u64,
+    pub lost_connections: u64,
+}
+
+impl Summary {
+    /// Looks for it in what was said.
+    pub fn find(said: &str) -> Option<Summary> {
+        let line = said.lines().find(|line| line.contains(" on the wire (ratio "))?;
+        let number = |text: &str| text.split_whitespace().find_map(|word| word.parse().ok());
+        let counts = line.split("; ").find(|part| part.contains(" sent again, "))?;
+        let mut counts = counts.split(", ").map(number);
+        Some(Summary {
+            stream_bytes: number(line)?,
+            feet: counts.next()??,
+            sent_again: counts.next()??,
+            lost_connections: counts.next()??,
+        })
+    }
+}
+
+/// The most memory that a process has ever had, in KiB.
+#[cfg(target_os = "linux")]
+pub fn highest_kib(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = line.expect("the kernel tells the highest").trim_end_matches("kB");
+    line.trim().parse().expect("a number")
+}
+
+/// The most memory that an end with a window of so many MiB may have, in KiB.
+#[cfg(target_os = "linux")]
+pub fn most_kib(window_mib: u64) -> u64 {
+    (window_mib * 5 / 4 + 96) * 1024
+}
+
+/// Processor time that a process has used, user and system, in ticks of a hundredth of a second.
+#[cfg(target_os = "linux")]
+pub fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let (_, after_name) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+}
+
 /// Does `task` for all `items`, a few at a time.
 pub fn side_by_side<T: Send>(items: impl IntoIterator<Item = T>, task: impl Fn(T) + Sync) {
     const AT_ONCE: usize = 4;

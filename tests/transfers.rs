@@ -4,6 +4,7 @@
 //! release profile.
 
 mod dialling;
+mod first;
 mod looping;
 mod matrix;
 mod narrow;

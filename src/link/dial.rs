@@ -30,6 +30,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// A connection that lived this long, or carried a foot, was a good one: its link is dialled again with
 /// the shortest back-off.
 const GOOD: Duration = Duration::from_secs(5);
+/// Longest wait between two tries once the session is there: the other end is known to exist, and a way
+/// that is back should be used soon.
+const MAX_REJOIN_WAIT: Duration = Duration::from_secs(1);
 /// How long a place must be free before a connection that had none takes it: the one that has just
 /// lost it dials again sooner.
 const GRACE: Duration = Duration::from_secs(1);
@@ -146,7 +149,11 @@ impl Dialler {
             }
             // Without random numbers the back-off is only less spread out.
             let jitter = u32::from_le_bytes(random().unwrap_or_default());
-            if !matches!(self.crew.cancel.sleep(backoff.next(jitter)), Ok(false)) {
+            let mut wait = backoff.next(jitter);
+            if self.welcomed.get().is_some() {
+                wait = wait.min(MAX_REJOIN_WAIT);
+            }
+            if !matches!(self.crew.cancel.sleep(wait), Ok(false)) {
                 return;
             }
         }

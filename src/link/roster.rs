@@ -80,7 +80,6 @@ impl Roster {
 
     /// A link is up and has nothing to carry, since what it took would come too late. May be told as
     /// often as that is found.
-    #[expect(dead_code, reason = "the dispatcher will say it when the scheduler does")]
     pub fn passed_over(&self, link: LinkId) {
         self.news.tell(Fact::PassedOver(link));
     }

@@ -388,6 +388,7 @@ mod tests {
     use crate::cancel::Cancel;
     use crate::foot::Codec;
     use crate::net;
+    use crate::news::News;
     use crate::pool::Pool;
     use crate::proto::LinkId;
     use crate::stats::Role as StatsRole;
@@ -400,7 +401,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         let cancel = Cancel::new().expect("a cancel");
         let until = Instant::now() + Duration::from_secs(60);
-        let stream = net::connect(address, &cancel, until).expect("it listens"); // nobody accepts
+        let stream = net::connect(&[address], None, &cancel, until).expect("it listens"); // nobody accepts
         let (events, heard) = bounded(4);
         let crew = Crew {
             role: Role::Sender,
@@ -409,6 +410,7 @@ mod tests {
             cancel,
             events,
             next_worker: Arc::default(),
+            news: News::unheard(),
         };
         let row = crew.stats.join(WorkerId(0), LinkId(0), address.to_string());
         let seen = Arc::clone(&row);

@@ -1,8 +1,10 @@
 //! Connecting to one of several addresses, happy eyeballs in spirit (RFC 8305).
 //!
 //! The families take turns in the resolver's order. Each address has a head start on the next, unless it
-//! fails before; the first to connect wins, and the others are closed. One thread polls them all. Does
-//! not know where addresses come from, or what is said afterwards.
+//! fails before; the first to connect wins, and the others are closed. Who has not answered for a while
+//! is called once more beside the first call: the kernel repeats a SYN after one, three and seven
+//! seconds, and a way that has just come back should not have to wait for that. One thread polls them
+//! all. Does not know where addresses come from, or what is said afterwards.
 
 use super::{adopt, bind};
 use crate::cancel::{Cancel, poll_until};
@@ -18,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Head start of an address on the next one.
 const HEAD_START: Duration = Duration::from_millis(250);
+/// Pause before an address that has not answered is called again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A connection to one of `addresses`, with our options, non-blocking.
 pub fn connect(
@@ -27,8 +31,8 @@ pub fn connect(
     deadline: Instant,
 ) -> io::Result<TcpStream> {
     let mut race = Race { from, running: Vec::new(), failed: Vec::new() };
-    let mut waiting = in_turns(addresses, from).into_iter().peekable();
-    if waiting.peek().is_none() {
+    let turns = in_turns(addresses, from);
+    if turns.is_empty() {
         return Err(match from {
             Some(from) => io::Error::other(format!("no address of the family of {from}")),
             None => io::ErrorKind::NotFound.into(),
@@ -36,19 +40,20 @@ pub fn connect(
     }
     // However many there are, the last has half of the time.
     let time = deadline.saturating_duration_since(Instant::now());
-    let head_start = HEAD_START.min(time / 2 / waiting.len().max(1) as u32);
+    let head_start = HEAD_START.min(time / 2 / turns.len() as u32);
+    let mut fresh = turns.into_iter();
     loop {
         while !race.holds_next_back(head_start)
-            && let Some(address) = waiting.next()
+            && let Some(address) = fresh.next()
         {
             race.begin(address);
         }
-        if race.running.is_empty() {
-            return Err(race.tell());
+        if fresh.len() == 0 && !race.holds_next_back(AGAIN) {
+            race.begin_again();
         }
-        let next = race.running.last().map(|runner| runner.since + head_start);
-        let next = next.filter(|_| waiting.peek().is_some());
-        let ready = race.wait(cancel, next.map_or(deadline, |next| next.min(deadline)))?;
+        let pause = if fresh.len() > 0 { head_start } else { AGAIN };
+        let Some(newest) = race.running.last() else { return Err(race.tell()) };
+        let ready = race.wait(cancel, deadline.min(newest.since + pause))?;
         if let Some(socket) = race.judge(&ready) {
             return adopt(socket.into());
         }
@@ -109,6 +114,15 @@ impl Race<'_> {
         match begin(address, self.from) {
             Ok(socket) => self.running.push(Runner { address, socket, since: Instant::now() }),
             Err(error) => self.failed.push((address, error)),
+        }
+    }
+
+    /// Calls the address that has been waited for longest once more.
+    fn begin_again(&mut self) {
+        let newest = |address| self.running.iter().rfind(|runner| runner.address == address);
+        let called = self.running.iter().filter_map(|runner| newest(runner.address));
+        if let Some(runner) = called.min_by_key(|runner| runner.since) {
+            self.begin(runner.address);
         }
     }
 

@@ -160,6 +160,7 @@ impl Collect {
                 Input::Frame { worker, frame }
             }
             Event::Down(worker, cause) => {
+                self.hear_worker(now, worker); // what came in last counts, too
                 // A sender that knows its stream delivered hangs up.
                 if self.is_delivered {
                     self.roster.hung_up(worker);
@@ -259,6 +260,8 @@ impl Collect {
     }
 
     fn show(&self) {
+        // What came in bad, or once more, was sent again; what was lost on the way nobody knows here.
+        self.stats.resent_feet.set(self.stats.duplicate_feet.now() + self.stats.nacks.now());
         self.stats.limit.set(self.machine.limit());
         self.stats.cumulative.set(self.machine.cumulative());
         self.stats.sink_blocked.set(self.machine.sink_blocked());

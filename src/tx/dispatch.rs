@@ -204,7 +204,7 @@ impl Dispatch {
                         handle.close(reason);
                     }
                 }
-                sender::Event::PassedOver { link: _ } => {}
+                sender::Event::PassedOver { link } => self.roster.passed_over(link),
                 sender::Event::Delivered(done) => {
                     self.stats.stream_bytes.set(done.bytes);
                     self.outcome = Some(Delivered { bytes: done.bytes, digest: None });
@@ -224,7 +224,7 @@ impl Dispatch {
         self.stats.stream_bytes.set(backlog.written_bytes);
         self.stats.cumulative.set(backlog.cumulative);
         self.stats.limit.set(backlog.limit);
-        self.stats.resent_feet.set(counts.resent_feet);
+        self.stats.resent_feet.set(counts.resent_feet + counts.reinjected_feet);
         self.stats.reinjected.set(counts.reinjected_feet);
         self.stats.nacks.set(counts.nacked_feet);
     }

@@ -8,8 +8,8 @@ use std::process::ChildStdin;
 use std::thread;
 use std::time::Duration;
 
-const TINY: u64 = 3;
-const LARGE: u64 = 40 << 20;
+pub const TINY: u64 = 3;
+pub const LARGE: u64 = 40 << 20;
 
 #[test]
 fn a_receiver_that_is_killed_is_noticed_and_never_taken_for_a_success() {
@@ -67,23 +67,28 @@ fn killed_sender(seed: u64) -> Box<dyn FnOnce() + Send> {
 }
 
 /// Ends of either way of dialling, and one connection, four or sixteen.
-fn some_pair(seed: u64) -> Pair {
+pub fn some_pair(seed: u64) -> Pair {
     let flags = ["--workers 1", "--workers 4", "--workers 16"][scatter(seed) as usize % 3];
     if is_reversed(seed) { Pair::reversed(SHORT, flags) } else { Pair::start(SHORT, flags) }
 }
 
-fn is_reversed(seed: u64) -> bool {
+pub fn is_reversed(seed: u64) -> bool {
     seed & 2 != 0
 }
 
 fn kill_at_random(victim: &End, drain: &Drain, total: u64, seed: u64) {
+    wait_at_random(drain, total, seed);
+    victim.signal(SIGKILL);
+}
+
+/// Waits until a random part of the stream is out, or a random moment after all of it is.
+pub fn wait_at_random(drain: &Drain, total: u64, seed: u64) {
     let part = scatter(seed) % (total + 1);
     assert!(drain.has_seen(part, MARGIN), "the stream goes on until then");
     if part == total || total == TINY {
         // Any moment is as good as another: nothing waits for this one.
         thread::sleep(Duration::from_micros(scatter(!seed) % 5000));
     }
-    victim.signal(SIGKILL);
 }
 
 #[test]

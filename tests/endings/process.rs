@@ -4,6 +4,7 @@
 
 use super::stream::Drain;
 use super::{LONG, MARGIN};
+use crate::harness::Summary;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -35,6 +36,13 @@ impl End {
     pub fn start(line: &str) -> End {
         let mut command = Command::new(PROGRAM);
         command.args(line.split_whitespace()).args(["--plain", "-q"]);
+        End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
+    }
+
+    /// The same, and it tells what it has done.
+    pub fn telling(line: &str) -> End {
+        let mut command = Command::new(PROGRAM);
+        command.args(line.split_whitespace()).arg("--plain");
         End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
     }
 
@@ -97,13 +105,9 @@ impl End {
         open.count()
     }
 
-    /// Highest resident size so far, in bytes.
-    pub fn peak_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
-        kib.expect("VmHWM is a number of KiB") << 10
+    /// Its number, for `/proc`.
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
     }
 
     /// Whether it has ended by now.
@@ -150,6 +154,12 @@ impl Ended {
     /// Checks that it delivered, without a word.
     pub fn delivered(&self) {
         assert!(self.code == 0 && self.said.is_empty(), "not delivered: {self:?}");
+    }
+
+    /// Checks that it delivered, and said of it what it says at the end: that.
+    pub fn summary(&self) -> Summary {
+        assert_eq!(self.code, 0, "not delivered: {self:?}");
+        Summary::find(&self.said).unwrap_or_else(|| panic!("no summary: {self:?}"))
     }
 
     /// Checks that it failed with this code and said one line, with these words, and at most a hint.

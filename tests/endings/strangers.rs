@@ -5,6 +5,7 @@ use super::process::{End, Pair};
 use super::relay::{Fate, Relay};
 use super::stream::put;
 use super::{LONG, MARGIN, SHORT, at_once, scatter};
+use crate::harness::highest_kib;
 use nix::sys::signal::Signal;
 use socket2::SockRef;
 use std::io::{Read, Write};
@@ -38,7 +39,7 @@ fn strangers_are_turned_away_before_and_during_a_transfer() {
     }
     flood(&hello, port);
     assert!(put(&mut source, 2 * PART, PART) && drain.has_seen(2 * PART, MARGIN));
-    let peak = pair.rx.peak_bytes();
+    let peak = highest_kib(pair.rx.pid()) << 10;
     drop(source);
     let (tx, rx) = pair.ended(LONG);
     tx.delivered();

@@ -87,3 +87,11 @@ impl Drain {
         self.thread.join().expect("the bytes that came out are those of the stream")
     }
 }
+
+#[test]
+#[should_panic(expected = "the bytes that came out are those of the stream")]
+fn a_drain_notices_a_bit_that_flipped() {
+    let mut bytes = at(0, CHUNK).to_vec();
+    bytes[CHUNK / 2] ^= 1;
+    Drain::start(std::io::Cursor::new(bytes)).finish();
+}

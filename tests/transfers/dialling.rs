@@ -1,7 +1,7 @@
 //! Who dials is independent of who sends, and of who was there first.
 
 use super::stream::{Pair, Stream};
-use crate::harness::End;
+use crate::harness::{End, is_full};
 use nix::sys::signal::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -64,6 +64,16 @@ fn several_ways_lead_to_one_receiver() {
     for end in [&pair.tx, &pair.rx] {
         let said = end.said();
         assert!(said.contains(" 0 connections lost"), "a refused way is not a lost one: {said}");
+    }
+}
+
+#[test]
+fn a_second_way_that_refuses_holds_nobody_up() {
+    let refusing = bound((Ipv4Addr::LOCALHOST, 0).into());
+    for size in [10 << 20, if is_full() { 1024 << 20 } else { 1 }] {
+        let rx = End::start("rx --plain 127.0.0.1:0");
+        let tx = End::start(&format!("tx --plain {} {}", rx.ready(), address_of(&refusing)));
+        Pair { tx, rx }.carry(Stream::new(5, size));
     }
 }
 

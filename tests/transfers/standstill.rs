@@ -4,7 +4,7 @@
 //! Looks at the figures of the kernel, under `/proc`.
 
 use super::stream::{Pair, Stream, Tally, pour};
-use crate::harness::{deadline, is_full};
+use crate::harness::{deadline, highest_kib, is_full, most_kib, ticks};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -39,18 +39,10 @@ fn fill(tx: &str, rx: &str, bytes: u64, window_mib: u64, quiet: Duration) -> Ful
     }
     assert!(!feeder.is_finished(), "the source has more than all that may be held: {last:?}");
     let [fed, tx_kib, rx_kib] = last;
-    let most_kib = (window_mib * 5 / 4 + 96) * 1024;
+    let most_kib = most_kib(window_mib);
     eprintln!("{tx}: {fed} bytes in, tx {tx_kib} KiB, rx {rx_kib} KiB, at most {most_kib}");
     assert!(tx_kib < most_kib && rx_kib < most_kib);
     Full { pair, feeder }
-}
-
-/// The most memory that a process has ever had.
-fn highest_kib(pid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let line = line.expect("the kernel tells the highest").trim_end_matches("kB");
-    line.trim().parse().expect("a number")
 }
 
 /// Counts what is taken from a stream.
@@ -62,14 +54,6 @@ impl Read for Counted {
         self.1.fetch_add(bytes as u64, Relaxed);
         Ok(bytes)
     }
-}
-
-/// Processor time that a process has used, in ticks of the kernel (100 a second).
-fn ticks(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
-    let (_, after_name) = stat.rsplit_once(')').expect("the name is in parentheses");
-    let fields = after_name.split_whitespace().skip(11).take(2);
-    fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
 #[test]
@@ -117,6 +101,15 @@ fn memory_is_bounded_at_every_extreme() {
         return;
     }
     let quiet = Duration::from_secs(30);
+    for (options, window_mib) in
+        [("--window 1GiB", 1024), ("--window 4MiB --foot-size 64KiB --zstd 19", 4)]
+    {
+        let window = format!("--window {window_mib}MiB");
+        let Full { pair, feeder } = fill(options, &window, u64::MAX, window_mib, quiet);
+        drop(pair);
+        let cut = feeder.join().expect("it only copies");
+        assert!(cut.is_err(), "an endless source ends only because nobody reads it");
+    }
     for options in [
         "--workers 64 --foot-size 16MiB --zstd 19",
         "--workers 4 --foot-size 16MiB --zstd 19",

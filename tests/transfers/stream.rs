@@ -95,12 +95,12 @@ impl Pair {
     }
 
     /// Carries a stream from here to here, and holds both ends to it.
-    pub fn carry(&mut self, stream: Stream) -> Tally {
+    pub fn carry(&mut self, stream: impl Read + Send) -> Tally {
         self.carry_into(stream, &mut io::sink())
     }
 
     /// The same, with what comes out going to `sink`.
-    pub fn carry_into(&mut self, mut stream: Stream, sink: &mut impl Write) -> Tally {
+    pub fn carry_into(&mut self, mut stream: impl Read + Send, sink: &mut impl Write) -> Tally {
         let mut stdin = self.tx.stdin.take().expect("stdin is a pipe");
         let mut stdout = self.rx.stdout.take().expect("stdout is a pipe");
         let (sent, received) = thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! Short feet: what waits in stdin moves at once, and nothing moves while there is nothing.
 
 use super::stream::{Pair, Stream};
-use crate::harness::is_full;
+use crate::harness::{is_full, ticks};
 use std::io::{Read, Write};
 use std::process::{ChildStdin, ChildStdout};
 use std::thread;
@@ -90,12 +90,4 @@ fn a_silent_source_costs_nothing() {
     assert!(used.iter().all(|ticks| *ticks <= most_ticks), "{used:?} ticks of tx and rx");
     pass(b"still", &mut stdin, &mut stdout);
     end(pair, stdin, stdout);
-}
-
-/// The CPU time that a process has used, user and system, in ticks of a hundredth of a second.
-fn ticks(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
-    let (_, fields) = stat.rsplit_once(')').expect("the name is in brackets");
-    let fields: Vec<u64> = fields.split_whitespace().map(|it| it.parse().unwrap_or(0)).collect();
-    fields[11] + fields[12] // utime and stime; the first field here is the third of the file
 }
