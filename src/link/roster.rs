@@ -4,6 +4,7 @@
 //! count of whom. Does not know what is sent.
 
 use super::meet::Causes;
+use super::worker::HUNG_UP;
 use super::{Event, Handle, Miss};
 use crate::error::Error;
 use crate::news::{Fact, News};
@@ -94,8 +95,10 @@ impl Roster {
         self.handles.values().map(|(handle, _)| handle)
     }
 
-    /// Lets all connections say what they still have to say, and waits for them, but not for long.
-    pub fn farewell(mut self, events: &Receiver<Event>) {
+    /// Lets all connections say what they still have to say, and waits for them, but not for long. Where
+    /// the stream `is_delivered` the first that the other end hangs up is enough: it has heard the last
+    /// word, and over a dead link nobody would ever hang up.
+    pub fn farewell(mut self, events: &Receiver<Event>, is_delivered: bool) {
         self.news.tell(Fact::Over);
         for (handle, _) in self.handles.values() {
             handle.finish();
@@ -104,6 +107,7 @@ impl Roster {
         while !self.handles.is_empty() {
             select! {
                 recv(events) -> event => match event {
+                    Ok(Event::Down(_, cause)) if is_delivered && cause == HUNG_UP => return,
                     Ok(Event::Down(worker, _)) => { self.handles.remove(&worker); }
                     Ok(Event::Up { handle, .. }) => handle.close("the session is over"),
                     Ok(_) => {}

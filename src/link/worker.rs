@@ -64,6 +64,9 @@ impl Inlet for NoFeet {
     fn complete(&mut self, _: WorkerId, _: FootHeader, _: Filled) {}
 }
 
+/// The cause of [`Event::Down`] when the other end has closed the connection.
+pub(super) const HUNG_UP: &str = "closed by the other end";
+
 /// Why a worker ends.
 #[derive(Debug, Error)]
 enum Ended {
@@ -73,7 +76,7 @@ enum Ended {
     Frame(#[from] FrameError),
     #[error("{0}")]
     Refused(&'static str),
-    #[error("closed by the other end")]
+    #[error("{}", HUNG_UP)]
     Eof,
     #[error("closed here")]
     Closed,

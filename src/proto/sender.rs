@@ -10,7 +10,9 @@
 
 mod hear;
 mod path;
+mod reinject;
 mod schedule;
+mod spill;
 
 use super::frame::{Abort, Done, End, Frame, Ping};
 use super::liveness::Liveness;

@@ -74,7 +74,7 @@ pub(super) fn run(
     if let Ok(delivered) = &mut outcome {
         delivered.digest = collect.digest;
     } else {
-        collect.roster.farewell(&channels.events);
+        collect.roster.farewell(&channels.events, false);
     }
     outcome
 }

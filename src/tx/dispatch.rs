@@ -66,7 +66,7 @@ pub(super) fn run(
     if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
         delivered.digest = digest.finished;
     }
-    dispatch.roster.farewell(&inputs.events);
+    dispatch.roster.farewell(&inputs.events, outcome.is_ok());
     outcome
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Lost feet before new ones, lowest first; the first ready worker in the order of preference, unless
 //! the foot would arrive there after the others have run dry of window or of stream (the ideas are
-//! those of BLEST and ECF, two schedulers for multipath TCP). Does not know how estimates come about:
-//! see [`super::path`].
+//! those of BLEST and ECF, two schedulers for multipath TCP). Does not know when later links help the
+//! first ([`super::spill`]), what gets a second copy ([`super::reinject`]), nor how estimates come about
+//! ([`super::path`]).
 
 use super::path::{LONG_SECONDS, Path};
 use super::{Event, Sender};
@@ -13,21 +14,13 @@ use crate::proto::{LinkId, WorkerId};
 use std::time::{Duration, Instant};
 
 /// An ack this much later than expected may still be the machine's doing, not the path's.
-const LATE: Duration = Duration::from_millis(50);
+pub(super) const LATE: Duration = Duration::from_millis(50);
 /// How long a foot may take on a connection of which nothing is known.
-const UNKNOWN: Duration = Duration::from_secs(1);
+pub(super) const UNKNOWN: Duration = Duration::from_secs(1);
 /// A link that asks for feet and is given none for this long counts as passed over.
 const PASSED_OVER: Duration = Duration::from_secs(3);
 /// A connection that was passed over for this long gets one foot, to see how fast it is by now.
-const PROBE: Duration = Duration::from_secs(10);
-/// New feet that wait for the first link before later ones help it at once: the source is faster.
-const MANY_WAITING: usize = 8;
-/// With fewer, later links help once feet have waited for the first without a break for this long, and
-/// for as long as it needs for so many feet: a source may come in bursts, and be slower all the same.
-const WAITING: Duration = Duration::from_millis(200);
-const WAITING_FEET: u64 = 4;
-/// At the end of the stream so many of the oldest feet may have second copies.
-const LAST_FEET: usize = 32;
+pub(super) const PROBE: Duration = Duration::from_secs(10);
 /// Shortest time between two complaints about the window.
 const COMPLAINT: Duration = Duration::from_millis(2);
 
@@ -40,15 +33,6 @@ enum Verdict {
     Late,
     /// No: the others would have filled the window before it could.
     WindowShort,
-}
-
-/// Whether a foot gets a second copy.
-enum Rescue {
-    Now(WorkerId),
-    /// Nor earlier than then, if nothing else happens.
-    NotBefore(Instant),
-    /// Nobody could have it there sooner, as things stand.
-    Never,
 }
 
 /// Since when a link has been passed over.
@@ -175,43 +159,6 @@ impl Sender {
         }
     }
 
-    /// The most preferred link that is up.
-    fn first_link(&self) -> Option<LinkId> {
-        self.links.first_key_value().map(|(link, _)| *link)
-    }
-
-    /// From when on later links help the first, until it runs dry; `None` while no foot has to wait for it.
-    fn spills_at(&self) -> Option<Instant> {
-        let since = self.waiting_since?;
-        if self.spills {
-            return Some(since);
-        }
-        let first = self.first_link();
-        let on_first = self.workers.values().filter(|path| Some(path.link) == first);
-        let rate = on_first.map(Path::rate).sum::<u64>();
-        // Of a stream that ends before the first link is known there may be no time to learn more.
-        if self.unsent.len() > MANY_WAITING || self.end.is_some() && rate == 0 {
-            return Some(since);
-        }
-        let foot_bytes = u64::from(self.config.foot_bytes);
-        let feet_time = Duration::from_secs_f64(match rate {
-            0 => UNKNOWN.as_secs_f64(),
-            rate => (WAITING_FEET * foot_bytes) as f64 / rate as f64,
-        });
-        Some(since + WAITING + feet_time.min(UNKNOWN))
-    }
-
-    /// Takes note whether new feet have to wait for the first link: from when none of its workers asks
-    /// until one asks in vain.
-    fn note_waiting(&mut self, now: Instant) {
-        let first_asks = self.ready.first().map(|(link, _)| *link) == self.first_link();
-        match (first_asks, self.unsent.is_empty()) {
-            (true, true) => (self.waiting_since, self.spills) = (None, false),
-            (false, false) => drop(self.waiting_since.get_or_insert(now)),
-            _ => {}
-        }
-    }
-
     /// Whether a foot is on its way over this link to learn from, while others are known to carry the
     /// rest. (One, however many workers there are: they share the link, and all would be late.)
     fn is_tried(&self, link: LinkId) -> bool {
@@ -254,69 +201,8 @@ impl Sender {
         Some((worker, Frame::Ping(self.ping(now, worker, true))))
     }
 
-    /// A second copy of the oldest foot, where it blocks the window, for an idle worker on which it would
-    /// be there sooner. At the stream's end, where idle workers have nothing else to do, it may be any of
-    /// the last feet; the oldest comes first.
-    fn reinject(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
-        if self.sink_blocked || self.ready.is_empty() {
-            return None;
-        }
-        let feet = match (self.unsent.is_empty(), self.end) {
-            (false, _) => 1,
-            (true, Some(_)) => LAST_FEET.min(self.feet.len()),
-            (true, None) => return None,
-        };
-        for place in 0..feet {
-            let id = self.base + place as u64;
-            match self.rescuer(now, id, place > 0) {
-                Rescue::Now(worker) => {
-                    self.counts.reinjected_feet += 1;
-                    return self.dispatch(now, worker, id);
-                }
-                Rescue::NotBefore(at) => {
-                    let at = at.max(now + Duration::from_millis(1));
-                    self.look_again_at = Some(self.look_again_at.map_or(at, |then| then.min(at)));
-                }
-                Rescue::Never => {}
-            }
-        }
-        None
-    }
-
-    /// Who should be given a second copy of foot `id`, and when; only somebody on another link, if so
-    /// asked, for those on the same link share what it carries.
-    fn rescuer(&self, now: Instant, id: u64, from_elsewhere: bool) -> Rescue {
-        let Some(Some(foot)) = self.feet.get((id - self.base) as usize) else {
-            return Rescue::Never;
-        };
-        let [Some(holder), None] = foot.copies else { return Rescue::Never };
-        let bytes = u64::from(foot.header.packed_bytes);
-        let held = &self.workers[&holder];
-        let others = self.workers.iter().filter(|(worker, path)| {
-            **worker != holder && !(from_elsewhere && path.link == held.link)
-        });
-        let times = others.map(|(worker, path)| {
-            let is_idle = path.unwritten_feet == 0;
-            (path.ack_time_for(bytes).unwrap_or(UNKNOWN), !is_idle, *worker)
-        });
-        let Some((time, is_busy, worker)) = times.min() else { return Rescue::Never };
-        if is_busy {
-            return Rescue::Never; // it asks as soon as it is free
-        }
-        let is_sibling = self.workers[&worker].link == held.link;
-        let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN };
-        let due = held.due(id).unwrap_or_else(unknown) + LATE;
-        // What is late already is expected to take as long again as it is late.
-        let expected = due.max(now + now.saturating_duration_since(due));
-        if now + time + LATE < expected {
-            Rescue::Now(worker)
-        } else {
-            Rescue::NotBefore(due + time + LATE)
-        }
-    }
-
     /// Takes note that foot `id` goes out on `worker`.
-    fn dispatch(
+    pub(super) fn dispatch(
         &mut self,
         now: Instant,
         worker: WorkerId,

@@ -1,0 +1,85 @@
+//! Second copies (rule 3): a foot that others wait for, once more on a worker where it is there sooner.
+//!
+//! Knows what is late and who would be sooner; does not know what is sent for the first time: see
+//! [`super::schedule`].
+
+use super::Sender;
+use super::schedule::{LATE, UNKNOWN};
+use crate::foot::FootHeader;
+use crate::proto::WorkerId;
+use std::time::{Duration, Instant};
+
+/// At the end of the stream so many of the oldest feet may have second copies.
+const LAST_FEET: usize = 32;
+
+/// Whether a foot gets a second copy.
+enum Rescue {
+    Now(WorkerId),
+    /// Nor earlier than then, if nothing else happens.
+    NotBefore(Instant),
+    /// Nobody could have it there sooner, as things stand.
+    Never,
+}
+
+impl Sender {
+    /// A second copy of the oldest foot, where it blocks the window, for an idle worker on which it would
+    /// be there sooner. At the stream's end, where idle workers have nothing else to do, it may be any of
+    /// the last feet; the oldest comes first.
+    pub(super) fn reinject(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
+        if self.sink_blocked || self.ready.is_empty() {
+            return None;
+        }
+        let feet = match (self.unsent.is_empty(), self.end) {
+            (false, _) => 1,
+            (true, Some(_)) => LAST_FEET.min(self.feet.len()),
+            (true, None) => return None,
+        };
+        for place in 0..feet {
+            let id = self.base + place as u64;
+            match self.rescuer(now, id, place > 0) {
+                Rescue::Now(worker) => {
+                    self.counts.reinjected_feet += 1;
+                    return self.dispatch(now, worker, id);
+                }
+                Rescue::NotBefore(at) => {
+                    let at = at.max(now + Duration::from_millis(1));
+                    self.look_again_at = Some(self.look_again_at.map_or(at, |then| then.min(at)));
+                }
+                Rescue::Never => {}
+            }
+        }
+        None
+    }
+
+    /// Who should be given a second copy of foot `id`, and when; only somebody on another link, if so
+    /// asked, for those on the same link share what it carries.
+    fn rescuer(&self, now: Instant, id: u64, from_elsewhere: bool) -> Rescue {
+        let Some(Some(foot)) = self.feet.get((id - self.base) as usize) else {
+            return Rescue::Never;
+        };
+        let [Some(holder), None] = foot.copies else { return Rescue::Never };
+        let bytes = u64::from(foot.header.packed_bytes);
+        let held = &self.workers[&holder];
+        let others = self.workers.iter().filter(|(worker, path)| {
+            **worker != holder && !(from_elsewhere && path.link == held.link)
+        });
+        let times = others.map(|(worker, path)| {
+            let is_idle = path.unwritten_feet == 0;
+            (path.ack_time_for(bytes).unwrap_or(UNKNOWN), !is_idle, *worker)
+        });
+        let Some((time, is_busy, worker)) = times.min() else { return Rescue::Never };
+        if is_busy {
+            return Rescue::Never; // it asks as soon as it is free
+        }
+        let is_sibling = self.workers[&worker].link == held.link;
+        let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN };
+        let due = held.due(id).unwrap_or_else(unknown) + LATE;
+        // What is late already is expected to take as long again as it is late.
+        let expected = due.max(now + now.saturating_duration_since(due));
+        if now + time + LATE < expected {
+            Rescue::Now(worker)
+        } else {
+            Rescue::NotBefore(due + time + LATE)
+        }
+    }
+}
