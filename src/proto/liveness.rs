@@ -12,6 +12,10 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// stalled. Well above the retransmission pauses of a lossy path, well below anybody's patience.
 const STALL: Duration = Duration::from_secs(10);
 
+/// A connection from which a receiver has heard nothing for this long is dead: longer than the queue of a
+/// thin link, and TCP's pauses when that overflows.
+const SILENT: Duration = Duration::from_secs(30);
+
 /// The clocks of one end.
 #[derive(Debug)]
 pub struct Liveness {
@@ -63,6 +67,13 @@ impl Liveness {
     /// How long a connection may be silent before it is taken for dead. `rtt` is its round trip.
     pub fn dead_after(&self, rtt: Duration) -> Duration {
         self.heartbeat * DEAD_AFTER_HEARTBEATS + rtt * 2
+    }
+
+    /// How long a receiver takes a silent connection for a slow one. Its sender hears acks all the time,
+    /// and notices a dead connection by itself; what a receiver hears may wait for many seconds in the
+    /// queue of a thin link, behind what the other connections have put there.
+    pub fn silent_after(&self) -> Duration {
+        self.patience.map_or(SILENT, |patience| (patience / 4 * 3).min(SILENT))
     }
 
     /// How long the feet of a connection may stand still before it is given up.

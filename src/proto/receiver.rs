@@ -371,7 +371,7 @@ impl Receiver {
     }
 
     fn close_dead(&mut self, now: Instant) {
-        let limit = self.liveness.dead_after(Duration::ZERO);
+        let limit = self.liveness.silent_after();
         let dead = self.workers.iter().filter(|(_, path)| now - path.last_heard >= limit);
         let dead: Vec<WorkerId> = dead.map(|(worker, _)| *worker).collect();
         for worker in dead {
