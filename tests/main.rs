@@ -3,6 +3,8 @@
 mod cli;
 mod endings;
 mod harness;
+#[cfg(target_os = "linux")]
+mod lab;
 mod rules;
 mod sim;
 mod transfers;
