@@ -2,6 +2,7 @@
 
 mod cli;
 mod endings;
+mod fuzzed;
 mod harness;
 #[cfg(target_os = "linux")]
 mod lab;

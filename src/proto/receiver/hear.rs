@@ -10,6 +10,8 @@ use crate::proto::reassembler::Inserted;
 use crate::proto::{Failure, WorkerId};
 use std::time::Instant;
 
+const OUTSIDE: &str = "it sent a foot outside the window";
+
 impl Receiver {
     pub(super) fn handle_received(
         &mut self,
@@ -36,6 +38,10 @@ impl Receiver {
         if self.end.is_some_and(|end| header.id >= end.feet) {
             return self.close(worker, "it sent a foot beyond the end");
         }
+        // There may be room for more feet than were allowed so far.
+        if header.id >= self.limit() {
+            return self.close(worker, OUTSIDE);
+        }
         self.liveness.progress(now);
         if let Some(path) = self.workers.get_mut(&worker) {
             path.is_fruitful = true;
@@ -57,7 +63,7 @@ impl Receiver {
                 "foot {} came twice with different checks",
                 header.id
             ))),
-            Inserted::Outside => self.close(worker, "it sent a foot outside the window"),
+            Inserted::Outside => self.close(worker, OUTSIDE),
         }
     }
 
