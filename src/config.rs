@@ -14,7 +14,9 @@ use crate::foot::MIN_FOOT_BYTES;
 pub use crate::key::Security;
 use crate::proto::hello::min_window_feet;
 use bytes::format_bytes;
+use std::ffi::OsString;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Connections over all DESTs together when nothing is said.
@@ -72,6 +74,33 @@ pub struct Loop {
     pub packaging: Packaging,
     /// TCP connections over 127.0.0.1.
     pub workers: u16,
+}
+
+/// Where the stream comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Stdin.
+    Stdin,
+    /// This file, whatever it is.
+    File(PathBuf),
+    /// What this command writes, for `sh`.
+    Source(OsString),
+}
+
+/// Where the stream goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Stdout.
+    Stdout,
+    /// A file.
+    File {
+        /// Its name.
+        path: PathBuf,
+        /// It may be there already, and is replaced.
+        replaces: bool,
+    },
+    /// This program's stdin: the program and its arguments, never empty.
+    Command(Vec<OsString>),
 }
 
 /// Settings that every end has.

@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 /// Length of a key, in bytes.
 pub const KEY_BYTES: usize = 32;
 
+/// Where a key may be in the environment, which is not for the programs that we start.
+pub const VARIABLE: &str = "VIAMILLIPEDE_KEY";
+
 /// A shared key. It is wiped from memory when it is dropped, and never shown by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(Zeroizing<[u8; KEY_BYTES]>);
@@ -28,6 +31,11 @@ impl Key {
     /// A new key at random.
     pub fn generate() -> Result<Key, Error> {
         Ok(Key(Zeroizing::new(link::random()?)))
+    }
+
+    /// The key of these bytes.
+    pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Key {
+        Key(Zeroizing::new(*bytes))
     }
 
     /// Its bytes, for deriving what is used of it.

@@ -70,6 +70,7 @@ mod pipe;
 mod pool;
 pub mod proto;
 pub mod rx;
+pub mod ssh;
 pub mod stats;
 pub mod stdio;
 mod team;
