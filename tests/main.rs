@@ -3,6 +3,7 @@
 mod cli;
 mod endings;
 mod harness;
+mod keys;
 mod rules;
 mod sim;
 mod transfers;
