@@ -3,6 +3,7 @@
 //! Knows clap, and how to tell its errors in one line. Does not know what a command does, nor the
 //! limits of the settings ([`crate::config`]).
 
+mod ends;
 mod explain;
 
 use crate::config::bytes::{format_bytes, parse_bytes};
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::proto::hello::min_window_feet;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use ends::{InputArgs, OutputArgs};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -47,6 +49,10 @@ Examples:
   viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
                                                       over two networks, the first one preferred
   viamillipede rx --plain --connect host:5000 > copy  receive from one that waits with `tx --listen`
+  viamillipede rx --plain 5000 -- zfs receive pool/copy
+  viamillipede tx --plain host:5000 --source 'zfs send pool/fs@now'
+                                                      from program to program: a part is never
+                                                      taken for the whole
 
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6 command failed,
 7 busy, 128+N ended by signal N.";
@@ -62,13 +68,13 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Sub {
-    /// Transmit stdin to the other end
+    /// Transmit stdin, a file or what a program writes
     #[command(after_help = EXAMPLES)]
     Tx(TxArgs),
-    /// Receive a stream and write it to stdout
+    /// Receive a stream into stdout, a file or a program
     #[command(after_help = EXAMPLES)]
     Rx(RxArgs),
-    /// Both ends in this process over 127.0.0.1: stdin to stdout
+    /// Both ends in this process over 127.0.0.1
     Loop(LoopArgs),
 }
 
@@ -82,6 +88,8 @@ struct TxArgs {
     /// Wait for the receiver instead of dialling it
     #[arg(long, help_heading = CONNECTIONS)]
     listen: bool,
+    #[command(flatten)]
+    input: InputArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
@@ -103,23 +111,25 @@ struct RxArgs {
     #[arg(long, help_heading = CONNECTIONS)]
     connect: bool,
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
     common: CommonArgs,
-    #[arg(last = true, hide = true)]
-    program: Vec<OsString>,
 }
 
 #[derive(Args)]
 struct LoopArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
     common: CommonArgs,
-    #[arg(last = true, hide = true)]
-    program: Vec<OsString>,
 }
 
 const CONNECTIONS: &str = "Connections";
@@ -194,31 +204,32 @@ enum When {
 struct Patience(Option<Duration>);
 
 fn tx(args: TxArgs) -> Result<Command, Error> {
-    no_program(&args.program, "the COMMAND is named at the receiving end")?;
+    ends::no_command(&args.program)?;
+    let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
     needs_plain(&args.common)?;
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
-    Ok(Command::Tx(config::Tx { common, packaging, rendezvous }))
+    Ok(Command::Tx(config::Tx { common, input, packaging, rendezvous }))
 }
 
 fn rx(args: RxArgs) -> Result<Command, Error> {
-    no_program(&args.program, "use `viamillipede rx … | program` until then")?;
+    let output = args.output.read()?;
     let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
     // The size of a foot is the sender's to ask for; all that is certain is that it can be the
     // smallest.
     needs_plain(&args.common)?;
     let common = common(args.common, rendezvous.least_feet(), MIN_FOOT_BYTES)?;
-    Ok(Command::Rx(config::Rx { common, rendezvous }))
+    Ok(Command::Rx(config::Rx { common, output, rendezvous }))
 }
 
 fn both(args: LoopArgs) -> Result<Command, Error> {
-    no_program(&args.program, "use `viamillipede loop … | program` until then")?;
+    let (input, output) = (args.input.read()?, args.output.read()?);
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
     let least_feet = min_window_feet(workers);
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
-    Ok(Command::Loop(config::Loop { common, packaging, workers }))
+    Ok(Command::Loop(config::Loop { common, input, output, packaging, workers }))
 }
 
 fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
@@ -270,16 +281,6 @@ fn needs_plain(common: &CommonArgs) -> Result<(), Error> {
     }
     Err(Error::usage("--plain", "not given, and there is no encryption yet")
         .with_hint("encryption comes with a later release; say --plain at both ends"))
-}
-
-fn no_program(program: &[OsString], hint: &str) -> Result<(), Error> {
-    match program.first() {
-        None => Ok(()),
-        Some(first) => {
-            let what = first.to_string_lossy();
-            Err(Error::usage(what, "a COMMAND comes with a later release").with_hint(hint))
-        }
-    }
 }
 
 fn parse_level(text: &str) -> Result<i32, String> {

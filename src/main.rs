@@ -8,19 +8,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use viamillipede::cli::{self, Request};
+use viamillipede::command::guardian;
 use viamillipede::config::Command;
 use viamillipede::error::{Error, one_line};
 use viamillipede::news::News;
+use viamillipede::source::Source;
 use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
 use viamillipede::watch::Watch;
 use viamillipede::watch::say::Say;
-use viamillipede::{both, rx, stdio, tx};
+use viamillipede::{both, rx, sink, tx};
 
 /// How long the last words may take on a stderr that blocks.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 fn main() {
+    if guardian::was_asked(std::env::args_os()) {
+        return;
+    }
     let say = Say::start();
     abort_on_defect(say.clone());
     let outcome = cli::parse(std::env::args_os()).and_then(|request| match request {
@@ -73,15 +78,15 @@ fn carry(
     let announce = &mut |address| say.always(&format!("viamillipede: listening on {address}"));
     match command {
         Command::Tx(settings) => {
-            let source = stdio::stdin()?;
+            let source = Source::open(&settings.input)?;
             tx::run(settings, tx::Ports { source, stats, news, interrupt, announce })
         }
         Command::Rx(settings) => {
-            let sink = Box::new(stdio::Stdout::open()?);
+            let sink = sink::open(&settings.output)?;
             rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce })
         }
         Command::Loop(settings) => {
-            let (source, sink) = (stdio::stdin()?, Box::new(stdio::Stdout::open()?));
+            let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);
             both::run(settings, both::Ports { source, sink, stats, interrupt })
         }
     }
