@@ -37,9 +37,9 @@ pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
 /// What the process is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Transmit stdin.
+    /// Transmit a stream.
     Tx(Tx),
-    /// Receive to stdout.
+    /// Receive a stream.
     Rx(Rx),
     /// Both ends in this process.
     Loop(Loop),
@@ -50,6 +50,8 @@ pub enum Command {
 pub struct Tx {
     /// What every end knows.
     pub common: Common,
+    /// Where the stream comes from.
+    pub input: Input,
     /// How the stream becomes feet.
     pub packaging: Packaging,
     /// Where the other end is met.
@@ -61,6 +63,8 @@ pub struct Tx {
 pub struct Rx {
     /// What every end knows.
     pub common: Common,
+    /// Where the stream goes.
+    pub output: Output,
     /// Where the other end is met.
     pub rendezvous: Rendezvous,
 }
@@ -70,6 +74,10 @@ pub struct Rx {
 pub struct Loop {
     /// What every end knows.
     pub common: Common,
+    /// Where the stream comes from.
+    pub input: Input,
+    /// Where the stream goes.
+    pub output: Output,
     /// How the stream becomes feet.
     pub packaging: Packaging,
     /// TCP connections over 127.0.0.1.
