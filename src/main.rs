@@ -54,15 +54,17 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
         Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
         Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
         Command::Loop(both) => (Role::Sender, &both.common, Vec::new()),
+        Command::Ssh(ssh) => (ssh.role(), ssh.common(), ssh.names()),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let stats = Arc::new(Stats::new(role, threads));
     let say = say.at(common.verbosity);
-    let (interrupt, interrupted) = bounded(2);
+    let (stop, interrupt) = bounded(2);
+    let stop_on_signal = stop.clone();
     let on_signal = move |signal| {
         // Once for each end that may be in this process.
-        let _ = interrupt.try_send(signal);
-        let _ = interrupt.try_send(signal);
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
     };
     let watch = Watch::start(Arc::clone(&stats), &say, common, names, on_signal)?;
     let ready = |addresses: &[SocketAddr]| {

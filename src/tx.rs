@@ -14,7 +14,7 @@ use crate::codec::Packing;
 use crate::config;
 use crate::error::Error;
 use crate::foot::Hash;
-use crate::link::{self, NoFeet, Setup};
+use crate::link::{self, NoFeet, Setup, Spare};
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
@@ -33,10 +33,19 @@ pub struct Ports<'a> {
     pub stats: Arc<Stats>,
     /// Hears what becomes of links.
     pub news: News,
+<<<<<<< ours
     /// Signals that end the run.
     pub interrupt: Receiver<i32>,
     /// Hears all addresses at once, when they accept connections; none where this end dials.
     pub announce: &'a mut dyn FnMut(&[SocketAddr]),
+=======
+    /// What ends the run before its end: signals.
+    pub interrupt: Receiver<Error>,
+    /// Hears each address that accepts connections.
+    pub announce: &'a mut dyn FnMut(SocketAddr),
+    /// Another way, for when those that are dialled do not work.
+    pub spare: Option<Spare>,
+>>>>>>> theirs
 }
 
 /// A stream that was delivered.
@@ -50,15 +59,25 @@ pub struct Delivered {
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
+<<<<<<< ours
     let Ports { source, stats, news, interrupt, announce } = ports;
     let (remains, failures) = (source.remains(), source.failures());
     if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
+=======
+    let Ports { mut source, stats, news, interrupt, announce, spare } = ports;
+    let metadata = source.metadata().map_err(|error| Error::io("stdin", error))?;
+    if metadata.is_dir() {
+        return Err(Error::io("stdin", std::io::ErrorKind::IsADirectory.into()));
+    }
+    let rest_of_file = metadata.is_file().then(|| rest(&mut source, &metadata)).flatten();
+    if let Some(bytes) = config.packaging.size.or(rest_of_file) {
+>>>>>>> theirs
         stats.expect_bytes(bytes);
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let setup = Setup {
         role: Role::Sender,
-        wish: wish(config),
+        wish: wish(config, spare.is_some()),
         name: config.common.name.clone(),
         security: config.common.security.clone(),
         inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
@@ -66,10 +85,15 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         news: news.clone(),
         cancel: cancel.clone(),
     };
+<<<<<<< ours
     let mut addresses = Vec::new();
     let events = link::start(&config.rendezvous, setup, &mut |at| addresses.push(at))?;
     announce(&addresses);
     let names = config.rendezvous.names();
+=======
+    let names = link::names(&config.rendezvous, spare.as_ref());
+    let events = link::start(&config.rendezvous, spare, setup, announce)?;
+>>>>>>> theirs
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
@@ -105,8 +129,19 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     outcome
 }
 
+<<<<<<< ours
 fn wish(config: &config::Tx) -> Wish {
     let workers = config.rendezvous.workers().unwrap_or(MAX_WORKERS);
+=======
+/// What a file holds from the place where reading begins.
+fn rest(source: &mut File, metadata: &Metadata) -> Option<u64> {
+    Some(metadata.len().saturating_sub(source.stream_position().ok()?))
+}
+
+fn wish(config: &config::Tx, has_spare: bool) -> Wish {
+    let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
+    let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
+>>>>>>> theirs
     Wish {
         foot_bytes: config.packaging.foot_bytes,
         workers,

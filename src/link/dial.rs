@@ -5,7 +5,7 @@
 
 use super::slots::{Claim, Slots};
 use super::worker::Worker;
-use super::{Crew, Event, Miss, random};
+use super::{Crew, Event, Miss, Spare, random};
 use crate::cancel::{Cancel, wait};
 use crate::config::{Dest, shares};
 use crate::error::Error;
@@ -37,61 +37,78 @@ const MAX_REJOIN_WAIT: Duration = Duration::from_secs(1);
 /// lost it dials again sooner.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Starts the dialling threads: their links in the order of `dests`, the shares of `workers` as
-/// [`shares`] says.
+/// Where connections may go.
+pub(super) struct Ways<'a> {
+    pub(super) dests: &'a [Dest],
+    /// Connections over all DESTs.
+    pub(super) workers: u16,
+    pub(super) spare: Option<Spare>,
+}
+
+/// One of them.
+enum Way {
+    Dest(Dest),
+    Spare(Spare),
+}
+
+/// Starts the dialling threads: their links in the order of the DESTs, the shares of `workers` as
+/// [`shares`] says, and the spare one after them.
 pub(super) fn start(
-    dests: &[Dest],
-    workers: u16,
+    ways: Ways<'_>,
     wish: Wish,
     name: &str,
     crew: &Crew,
 ) -> Result<(), Error> {
+    let Ways { dests, workers, spare } = ways;
     let session = SessionId(random()?);
     let shares = shares(dests, workers);
     let welcomed = Arc::new(OnceLock::new());
     let slots = Arc::new(Slots::new(wish.workers));
     let mut index = 0;
+    let mut start = |way, link: usize| {
+        let hello = Hello {
+            versions: VERSIONS,
+            kind: HelloKind::New,
+            session,
+            role: crew.role,
+            worker: index,
+            link: link as u16, // DESTs are fewer than connections, which fit
+            workers: wish.workers,
+            foot_bytes: wish.foot_bytes,
+            window_bytes: wish.window_bytes,
+            verify: wish.verify,
+            name: name.to_owned(),
+        };
+        let dialler = Dialler {
+            way,
+            link: LinkId(hello.link),
+            hello,
+            wish,
+            index,
+            slots: Arc::clone(&slots),
+            welcomed: Arc::clone(&welcomed),
+            crew: crew.clone(),
+        };
+        thread::Builder::new()
+            .name(format!("worker {index}"))
+            .spawn(move || dialler.run())
+            .map_err(|error| Error::io("a thread for a connection", error))?;
+        index += 1;
+        Ok(())
+    };
     // Round by round, so that a session settled to few connections still has every link.
     for round in 0..shares.iter().copied().max().unwrap_or(0) {
         for (link, (dest, share)) in dests.iter().zip(&shares).enumerate() {
-            if round >= *share {
-                continue;
+            if round < *share {
+                start(Way::Dest(dest.clone()), link)?;
             }
-            let hello = Hello {
-                versions: VERSIONS,
-                kind: HelloKind::New,
-                session,
-                role: crew.role,
-                worker: index,
-                link: link as u16, // DESTs are fewer than connections, which fit
-                workers: wish.workers,
-                foot_bytes: wish.foot_bytes,
-                window_bytes: wish.window_bytes,
-                verify: wish.verify,
-                name: name.to_owned(),
-            };
-            let dialler = Dialler {
-                dest: dest.clone(),
-                link: LinkId(hello.link),
-                hello,
-                wish,
-                index,
-                slots: Arc::clone(&slots),
-                welcomed: Arc::clone(&welcomed),
-                crew: crew.clone(),
-            };
-            thread::Builder::new()
-                .name(format!("worker {index}"))
-                .spawn(move || dialler.run())
-                .map_err(|error| Error::io("a thread for a connection", error))?;
-            index += 1;
         }
     }
-    Ok(())
+    spare.map_or(Ok(()), |spare| start(Way::Spare(spare), dests.len()))
 }
 
 struct Dialler {
-    dest: Dest,
+    way: Way,
     link: LinkId,
     hello: Hello,
     wish: Wish,
@@ -128,6 +145,9 @@ impl Dialler {
     fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         loop {
+            if !self.await_need() {
+                return;
+            }
             let attempt = self.attempt();
             if self.crew.cancel.is_cancelled() {
                 return;
@@ -155,6 +175,19 @@ impl Dialler {
             }
             if !matches!(self.crew.cancel.sleep(wait), Ok(false)) {
                 return;
+            }
+        }
+    }
+
+    /// Waits until a spare way is needed; says whether it is, or the run is over.
+    fn await_need(&self) -> bool {
+        let Way::Spare(spare) = &self.way else { return true };
+        loop {
+            if !matches!(self.crew.cancel.sleep(spare.after), Ok(false)) {
+                return false;
+            }
+            if self.crew.stats.workers().is_empty() {
+                return true;
             }
         }
     }
@@ -211,10 +244,7 @@ impl Dialler {
     /// A connection on which a hello was answered; none if there is no place for it any more.
     fn greet(&mut self) -> io::Result<Option<Greeted>> {
         let cancel = &self.crew.cancel;
-        let Dest { host, port, bind, .. } = &self.dest;
-        let addresses = net::resolve(host, *port, cancel, Instant::now() + ANSWER)?;
-        let deadline = Instant::now() + CONNECT;
-        let mut stream = net::connect(&addresses, bind.as_ref(), cancel, deadline)?;
+        let mut stream = self.connect()?;
         let Some(claim) = self.slots.claim(self.link, self.index) else { return Ok(None) };
         let known = self.welcomed.get().is_some();
         self.hello.kind = if known { HelloKind::Join } else { HelloKind::New };
@@ -227,11 +257,31 @@ impl Dialler {
         Ok(Some(Greeted { stream, answer, read_ahead, rtt: asked.elapsed(), claim }))
     }
 
+    fn connect(&self) -> io::Result<TcpStream> {
+        let cancel = &self.crew.cancel;
+        match &self.way {
+            Way::Dest(Dest { host, port, bind, .. }) => {
+                let addresses = net::resolve(host, *port, cancel, Instant::now() + ANSWER)?;
+                let deadline = Instant::now() + CONNECT;
+                net::connect(&addresses, bind.as_ref(), cancel, deadline)
+            }
+            Way::Spare(spare) => {
+                let socket = (spare.open)()?;
+                socket.set_nonblocking(true)?;
+                Ok(socket.into())
+            }
+        }
+    }
+
     /// Is the worker until the connection ends; says whether it was a good one.
     fn carry(&self, greeted: Greeted, settled: Settled) -> io::Result<bool> {
         let Greeted { stream, read_ahead, rtt, claim: _claim, .. } = greeted;
         let id = self.crew.next_worker();
-        let row = self.crew.stats.join(id, self.link, stream.peer_addr()?.to_string());
+        let peer = match &self.way {
+            Way::Dest(_) => stream.peer_addr()?.to_string(),
+            Way::Spare(spare) => spare.name.clone(),
+        };
+        let row = self.crew.stats.join(id, self.link, peer);
         let inlet = (self.crew.inlet)(&settled);
         let (worker, handle) =
             Worker::new(id, stream, read_ahead, inlet, Arc::clone(&row), self.crew.clone())
