@@ -72,7 +72,7 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
             say.always(&ready::lines(addresses, key));
         }
     };
-    let outcome = between_ends(command, &stats, ready, watch.news(), interrupted);
+    let outcome = between_ends(command, &stats, ready, watch.news(), interrupt);
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.is_ok(), digest.as_ref());
     outcome.map(drop)
@@ -83,18 +83,18 @@ fn between_ends(
     stats: &Arc<Stats>,
     mut ready: impl FnMut(&[SocketAddr]),
     news: News,
-    interrupt: Receiver<i32>,
+    interrupt: Receiver<Error>,
 ) -> Result<Delivered, Error> {
     let stats = Arc::clone(stats);
     let announce = &mut ready;
     match command {
         Command::Tx(settings) => {
             let source = Source::open(&settings.input)?;
-            tx::run(settings, tx::Ports { source, stats, news, interrupt, announce })
+            tx::run(settings, tx::Ports { source, stats, news, interrupt, announce, spare: None })
         }
         Command::Rx(settings) => {
             let sink = sink::open(&settings.output)?;
-            rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce })
+            rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce, spare: None })
         }
         Command::Loop(settings) => {
             let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);

@@ -33,30 +33,19 @@ pub struct Ports<'a> {
     pub stats: Arc<Stats>,
     /// Hears what becomes of links.
     pub news: News,
-<<<<<<< ours
-    /// Signals that end the run.
-    pub interrupt: Receiver<i32>,
-    /// Hears all addresses at once, when they accept connections; none where this end dials.
-    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
-=======
     /// What ends the run before its end: signals.
     pub interrupt: Receiver<Error>,
-    /// Hears each address that accepts connections.
-    pub announce: &'a mut dyn FnMut(SocketAddr),
+    /// Hears all addresses at once, when they accept connections; none where this end dials.
+    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
     /// Another way, for when those that are dialled do not work.
     pub spare: Option<Spare>,
->>>>>>> theirs
 }
 
 /// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
 /// all of patience to learn it.
 pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
-<<<<<<< ours
-    let Ports { sink, stats, news, interrupt, announce } = ports;
-    let (remains, failures) = (sink.remains(), sink.failures());
-=======
     let Ports { sink, stats, news, interrupt, announce, spare } = ports;
->>>>>>> theirs
+    let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
     let inlets = Arc::clone(&intake);
@@ -70,15 +59,10 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
         news: news.clone(),
         cancel: cancel.clone(),
     };
-<<<<<<< ours
-    let mut addresses = Vec::new();
-    let events = link::start(&config.rendezvous, setup, &mut |at| addresses.push(at))?;
-    announce(&addresses);
-    let names = config.rendezvous.names();
-=======
     let names = link::names(&config.rendezvous, spare.as_ref());
-    let events = link::start(&config.rendezvous, spare, setup, announce)?;
->>>>>>> theirs
+    let mut addresses = Vec::new();
+    let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
+    announce(&addresses);
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };

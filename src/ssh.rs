@@ -16,8 +16,13 @@
 //!
 //! Does not know what is carried, nor how connections are made.
 
+mod child;
+pub mod far;
+mod near;
 pub mod order;
 pub mod packet;
 pub mod reply;
 pub mod tunnel;
 pub mod words;
+
+pub use near::{Ports, run};

@@ -33,19 +33,12 @@ pub struct Ports<'a> {
     pub stats: Arc<Stats>,
     /// Hears what becomes of links.
     pub news: News,
-<<<<<<< ours
-    /// Signals that end the run.
-    pub interrupt: Receiver<i32>,
-    /// Hears all addresses at once, when they accept connections; none where this end dials.
-    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
-=======
     /// What ends the run before its end: signals.
     pub interrupt: Receiver<Error>,
-    /// Hears each address that accepts connections.
-    pub announce: &'a mut dyn FnMut(SocketAddr),
+    /// Hears all addresses at once, when they accept connections; none where this end dials.
+    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
     /// Another way, for when those that are dialled do not work.
     pub spare: Option<Spare>,
->>>>>>> theirs
 }
 
 /// A stream that was delivered.
@@ -59,19 +52,9 @@ pub struct Delivered {
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
-<<<<<<< ours
-    let Ports { source, stats, news, interrupt, announce } = ports;
+    let Ports { source, stats, news, interrupt, announce, spare } = ports;
     let (remains, failures) = (source.remains(), source.failures());
     if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
-=======
-    let Ports { mut source, stats, news, interrupt, announce, spare } = ports;
-    let metadata = source.metadata().map_err(|error| Error::io("stdin", error))?;
-    if metadata.is_dir() {
-        return Err(Error::io("stdin", std::io::ErrorKind::IsADirectory.into()));
-    }
-    let rest_of_file = metadata.is_file().then(|| rest(&mut source, &metadata)).flatten();
-    if let Some(bytes) = config.packaging.size.or(rest_of_file) {
->>>>>>> theirs
         stats.expect_bytes(bytes);
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
@@ -85,15 +68,10 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         news: news.clone(),
         cancel: cancel.clone(),
     };
-<<<<<<< ours
-    let mut addresses = Vec::new();
-    let events = link::start(&config.rendezvous, setup, &mut |at| addresses.push(at))?;
-    announce(&addresses);
-    let names = config.rendezvous.names();
-=======
     let names = link::names(&config.rendezvous, spare.as_ref());
-    let events = link::start(&config.rendezvous, spare, setup, announce)?;
->>>>>>> theirs
+    let mut addresses = Vec::new();
+    let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
+    announce(&addresses);
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
@@ -129,19 +107,9 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     outcome
 }
 
-<<<<<<< ours
-fn wish(config: &config::Tx) -> Wish {
-    let workers = config.rendezvous.workers().unwrap_or(MAX_WORKERS);
-=======
-/// What a file holds from the place where reading begins.
-fn rest(source: &mut File, metadata: &Metadata) -> Option<u64> {
-    Some(metadata.len().saturating_sub(source.stream_position().ok()?))
-}
-
 fn wish(config: &config::Tx, has_spare: bool) -> Wish {
     let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
     let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
->>>>>>> theirs
     Wish {
         foot_bytes: config.packaging.foot_bytes,
         workers,

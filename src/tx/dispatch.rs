@@ -34,7 +34,7 @@ pub(super) struct Inputs {
     pub(super) remains: Remains,
     /// Hears when the source fails by itself.
     pub(super) failures: Receiver<Error>,
-    pub(super) interrupt: Receiver<i32>,
+    pub(super) interrupt: Receiver<Error>,
 }
 
 /// Carries the stream to its end. `first` is the connection that was met.
@@ -134,8 +134,8 @@ impl Dispatch {
                     Ok(error) => return Err(error),
                     Err(_) => failures = never(),
                 },
-                recv(interrupt) -> signal => match signal {
-                    Ok(signal) => return Err(Error::Signal(signal)),
+                recv(interrupt) -> error => match error {
+                    Ok(error) => return Err(error),
                     Err(_) => interrupt = never(),
                 },
                 default(wait) => {}
