@@ -10,8 +10,6 @@ use crate::proto::reassembler::Inserted;
 use crate::proto::{Failure, WorkerId};
 use std::time::Instant;
 
-const OUTSIDE: &str = "it sent a foot outside the window";
-
 impl Receiver {
     pub(super) fn handle_received(
         &mut self,
@@ -38,16 +36,14 @@ impl Receiver {
         if self.end.is_some_and(|end| header.id >= end.feet) {
             return self.close(worker, "it sent a foot beyond the end");
         }
-        // There may be room for more feet than were allowed so far.
-        if header.id >= self.limit() {
-            return self.close(worker, OUTSIDE);
-        }
         self.liveness.progress(now);
         if let Some(path) = self.workers.get_mut(&worker) {
             path.is_fruitful = true;
             self.ack_due.insert(worker);
         }
-        match self.window.insert(header) {
+        // There may be room for more feet than were allowed so far.
+        let is_allowed = header.id < self.limit();
+        match if is_allowed { self.window.insert(header) } else { Inserted::Outside } {
             Inserted::New => {
                 self.fruitless = 0;
                 self.corrupt.remove(&header.id);
@@ -63,7 +59,7 @@ impl Receiver {
                 "foot {} came twice with different checks",
                 header.id
             ))),
-            Inserted::Outside => self.close(worker, OUTSIDE),
+            Inserted::Outside => self.close(worker, "it sent a foot outside the window"),
         }
     }
 
