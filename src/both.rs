@@ -47,6 +47,7 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
     let interrupt_receiver = interrupt.clone();
     let receiver_stats = Arc::new(Stats::new(Role::Receiver, 1));
     let (result, results) = bounded(1);
+    let alarm = source.alarm();
     let receiver = move || {
         let announce = &mut |at| {
             // Nobody waits for it only when this run is over.
@@ -54,7 +55,12 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         };
         let (stats, interrupt) = (receiver_stats, interrupt_receiver);
         let ports = rx::Ports { sink, stats, news: News::unheard(), interrupt, announce };
-        let _ = result.send(rx::run(&receiving, ports));
+        let received = rx::run(&receiving, ports);
+        // Where the ends have not met the sender would go on looking for it.
+        if let Some((code, reason)) = received.as_ref().err().and_then(Error::farewell) {
+            alarm.ring(Error::Peer { code, reason });
+        }
+        let _ = result.send(received);
     };
     thread::Builder::new()
         .name("receiver".into())

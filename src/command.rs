@@ -17,7 +17,7 @@ pub use stdin::Stdin;
 use crate::cancel::{Cancel, wait};
 use crate::error::{Error, plain};
 use crate::pipe;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use nix::poll::PollFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
@@ -63,7 +63,6 @@ pub struct Program {
     exited: Cancel,
     /// How it went, said once: or else why not well.
     verdict: Receiver<Result<(), String>>,
-    failures: Receiver<Error>,
 }
 
 /// Our hold on a program. Clones hold the same one; the guardian feels it when the process that has them
@@ -73,8 +72,14 @@ pub struct Leash(Arc<UnixStream>);
 
 impl Program {
     /// Starts the program `argv`, whose first part is looked for as a shell does, and returns with it our
-    /// end of the pipe to `side`; to a program's stdin that end does not block. Errors call it `name`.
-    pub fn start(name: &str, argv: &[OsString], side: Side) -> Result<(Program, File), Error> {
+    /// end of the pipe to `side`; to a program's stdin that end does not block. Errors call it `name`;
+    /// `on_failure` hears as soon as it fails, on another thread.
+    pub fn start(
+        name: &str,
+        argv: &[OsString],
+        side: Side,
+        on_failure: impl FnOnce(Error) + Send + 'static,
+    ) -> Result<(Program, File), Error> {
         let failed = |error| unstarted(name, &error);
         let (reader, writer) = io::pipe().map_err(failed)?;
         pipe::widen(&writer);
@@ -92,7 +97,9 @@ impl Program {
             }
         };
         let program = match Word::hear(&control).map_err(failed)? {
-            Some(Word::Started(pid)) => Program::watch(name, pid, guardian, control, side)?,
+            Some(Word::Started(pid)) => {
+                Program::watch(name, pid, guardian, control, side, on_failure)?
+            }
             Some(Word::NotStarted(number)) => {
                 return Err(failed(io::Error::from_raw_os_error(number)));
             }
@@ -108,26 +115,29 @@ impl Program {
         mut guardian: Child,
         control: UnixStream,
         side: Side,
+        on_failure: impl FnOnce(Error) + Send + 'static,
     ) -> Result<Program, Error> {
         let out_of = |what: &'static str| move |error| Error::io(what, error);
         let leash = Leash(Arc::new(control));
         let exited = Cancel::new().map_err(out_of("a descriptor"))?;
-        // One verdict, and one failure where it is one: who tells never waits.
-        let ((say, verdict), (fail, failures)) = (bounded(1), bounded(1));
-        let told = Told { name: name.to_owned(), say, fail, exited: exited.clone() };
+        // There is one verdict: who says it never waits.
+        let (say, verdict) = bounded(1);
+        let named = name.to_owned();
         let control = Arc::clone(&leash.0);
+        let told = exited.clone();
         let hear = move || {
-            told.hear(&control, pid, side);
+            let verdict = hear(&control, pid, side, &told);
+            if let Err(cause) = &verdict {
+                on_failure(command_error(&named, cause.clone()));
+            }
+            // Nobody listens when the run is over.
+            let _ = say.send(verdict);
+            told.cancel();
             // It has said its last word, or is dead.
             let _ = guardian.wait();
         };
         thread::Builder::new().name("guardian".into()).spawn(hear).map_err(out_of("a thread"))?;
-        Ok(Program { name: name.to_owned(), leash, exited, verdict, failures })
-    }
-
-    /// Hears why the program has failed, as soon as it has.
-    pub fn failures(&self) -> Receiver<Error> {
-        self.failures.clone()
+        Ok(Program { name: name.to_owned(), leash, exited, verdict })
     }
 
     /// Our hold on it, to end it with.
@@ -177,53 +187,26 @@ impl Leash {
     }
 }
 
-/// Where it is told how it goes with a program.
-struct Told {
-    name: String,
-    say: Sender<Result<(), String>>,
-    fail: Sender<Error>,
-    exited: Cancel,
-}
-
-impl Told {
-    fn hear(&self, control: &UnixStream, pid: i32, side: Side) {
-        match Word::hear(control) {
-            Ok(Some(Word::Exited(status))) if status.is_success() => {
-                if side == Side::Stdin {
-                    self.exited.cancel();
-                    self.hear_unread(control);
-                } else {
-                    self.tell(Ok(()));
-                }
+/// Hears from the guardian how a program ended: or else why not well.
+fn hear(control: &UnixStream, pid: i32, side: Side, exited: &Cancel) -> Result<(), String> {
+    match Word::hear(control) {
+        Ok(Some(Word::Exited(status))) if !status.is_success() => return Err(status.to_string()),
+        Ok(Some(Word::Exited(_))) if side == Side::Stdout => return Ok(()),
+        Ok(Some(Word::Exited(_))) => exited.cancel(),
+        _ => {
+            // Nobody else is left who would. The program was running a moment ago, so the number is still
+            // its group's.
+            if let Some(group) = Pid::from_raw(pid) {
+                let _ = kill_process_group(group, Signal::KILL);
             }
-            Ok(Some(Word::Exited(status))) => self.tell(Err(status.to_string())),
-            _ => {
-                // Nobody else is left who would. The program was running a moment ago, so the number is
-                // still its group's.
-                if let Some(group) = Pid::from_raw(pid) {
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
-                self.tell(Err(GUARDIAN_GONE.into()));
-            }
+            return Err(GUARDIAN_GONE.into());
         }
     }
-
-    /// What is said of a program that has exited well, once the stream is whole.
-    fn hear_unread(&self, control: &UnixStream) {
-        match Word::hear(control) {
-            Ok(Some(Word::Unread(0))) => self.tell(Ok(())),
-            Ok(Some(Word::Unread(_))) => self.tell(Err(LEFT_UNREAD.into())),
-            _ => self.tell(Err(GUARDIAN_GONE.into())),
-        }
-    }
-
-    fn tell(&self, verdict: Result<(), String>) {
-        if let Err(cause) = &verdict {
-            let _ = self.fail.send(command_error(&self.name, cause.clone()));
-        }
-        // Nobody listens when the run is over.
-        let _ = self.say.send(verdict);
-        self.exited.cancel();
+    // It takes nothing more: how much it has left is told once the stream is whole.
+    match Word::hear(control) {
+        Ok(Some(Word::Unread(0))) => Ok(()),
+        Ok(Some(Word::Unread(_))) => Err(LEFT_UNREAD.into()),
+        _ => Err(GUARDIAN_GONE.into()),
     }
 }
 

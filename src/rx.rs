@@ -17,13 +17,12 @@ use crate::foot::MAX_FOOT_BYTES;
 use crate::link::{self, Setup};
 use crate::news::News;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
-use crate::stats::Stats;
 use crate::sink::Sink;
+use crate::stats::Stats;
 pub use crate::tx::Delivered;
 use crossbeam_channel::Receiver;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
 
 /// What a reception needs beside its settings.
 pub struct Ports<'a> {

@@ -9,7 +9,7 @@ use crate::config::Input;
 use crate::error::Error;
 use crate::sink::Remains;
 use crate::{pipe, stdio};
-use crossbeam_channel::{Receiver, never};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -27,6 +27,19 @@ pub struct Source {
     file: File,
     program: Option<Program>,
     size_bytes: Option<u64>,
+    alarm: Alarm,
+    failures: Receiver<Error>,
+}
+
+/// Ends the transmission of a source, from outside. Clones ring the same one.
+#[derive(Clone, Debug)]
+pub struct Alarm(Sender<Error>);
+
+impl Alarm {
+    /// Gives the reason, unless there is another already.
+    pub fn ring(&self, error: Error) {
+        let _ = self.0.try_send(error);
+    }
 }
 
 impl Source {
@@ -40,9 +53,14 @@ impl Source {
                 Source::of_file(name, file)
             }
             Input::Source(command) => {
-                let (program, file) = Program::start(PROGRAM_NAME, &shell(command), Side::Stdout)?;
-                let name = PROGRAM_NAME.to_owned();
-                Ok(Source { name, file, program: Some(program), size_bytes: None })
+                let (alarm, failures) = bounded(1);
+                let alarm = Alarm(alarm);
+                let argv = shell(command);
+                let told = alarm.clone();
+                let (program, file) =
+                    Program::start(PROGRAM_NAME, &argv, Side::Stdout, move |it| told.ring(it))?;
+                let (name, program) = (PROGRAM_NAME.to_owned(), Some(program));
+                Ok(Source { name, file, program, size_bytes: None, alarm, failures })
             }
         }
     }
@@ -51,7 +69,13 @@ impl Source {
     pub fn of_file(name: String, mut file: File) -> Result<Source, Error> {
         let size_bytes = rest(&mut file).map_err(|error| Error::io(&name, error))?;
         pipe::widen(&file);
-        Ok(Source { name, file, program: None, size_bytes })
+        let (alarm, failures) = bounded(1);
+        Ok(Source { name, file, program: None, size_bytes, alarm: Alarm(alarm), failures })
+    }
+
+    /// Lets others end the transmission.
+    pub fn alarm(&self) -> Alarm {
+        self.alarm.clone()
     }
 
     /// How much there is, where that is known: of a regular file and a block device.
@@ -75,9 +99,9 @@ impl Source {
         Ok(is_whole)
     }
 
-    /// Hears of a failure of a program as soon as it comes.
+    /// Hears of a failure of a program, or of the alarm, as soon as it comes.
     pub(crate) fn failures(&self) -> Receiver<Error> {
-        self.program.as_ref().map_or_else(never, Program::failures)
+        self.failures.clone()
     }
 
     /// What stays behind when the stream does not become whole.
@@ -97,7 +121,6 @@ impl AsFd for Source {
         self.file.as_fd()
     }
 }
-
 
 /// What is left of a file or block device from the place where reading begins; none for anything else
 /// that can be read.

@@ -99,7 +99,8 @@ impl Guardian {
             if has_exited && is_whole {
                 return self.tell_unread();
             }
-            let wanted = [self.control.as_fd(), self.bell.as_fd()].map(|fd| (fd, PollFlags::POLLIN));
+            let wanted =
+                [self.control.as_fd(), self.bell.as_fd()].map(|fd| (fd, PollFlags::POLLIN));
             let [control, _] = wait(&mut { wanted }, None)?;
             // It only wakes, and what it was for is looked at in any case.
             let _ = self.bell.read(&mut [0; 64]);

@@ -7,7 +7,7 @@ use super::{Program, Side};
 use crate::cancel::wait;
 use crate::error::Error;
 use crate::sink::{Remains, Sink};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, bounded};
 use nix::poll::PollFlags;
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,14 +19,17 @@ use std::os::fd::AsFd;
 pub struct Stdin {
     pipe: File,
     program: Program,
+    failures: Receiver<Error>,
 }
 
 impl Stdin {
     /// Starts COMMAND, which is not empty.
     pub fn open(argv: &[OsString]) -> Result<Stdin, Error> {
         let name = argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let (program, pipe) = Program::start(&name, argv, Side::Stdin)?;
-        Ok(Stdin { pipe, program })
+        let (fail, failures) = bounded(1);
+        let on_failure = move |error| drop(fail.try_send(error));
+        let (program, pipe) = Program::start(&name, argv, Side::Stdin, on_failure)?;
+        Ok(Stdin { pipe, program, failures })
     }
 
     /// Waits for room in the pipe, or for COMMAND's end.
@@ -60,14 +63,14 @@ impl Sink for Stdin {
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        let Stdin { pipe, program } = *self;
+        let Stdin { pipe, program, .. } = *self;
         program.commit();
         drop(pipe);
         program.verdict()
     }
 
     fn failures(&self) -> Receiver<Error> {
-        self.program.failures()
+        self.failures.clone()
     }
 
     fn remains(&self) -> Remains {

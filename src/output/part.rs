@@ -143,7 +143,10 @@ fn remove_stale(part: &Path) -> io::Result<()> {
 /// Whether somebody writes this part now.
 fn is_locked(part: &Path) -> io::Result<bool> {
     // Not to write, but some systems lock only what could be written.
-    let file = OpenOptions::new().write(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(part)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(part)?;
     let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
     Ok(locked == Err(rustix::io::Errno::WOULDBLOCK))
 }

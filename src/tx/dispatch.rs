@@ -60,7 +60,8 @@ pub(super) fn run(
         stats: Arc::clone(stats),
         outcome: None,
     };
-    let mut outcome = dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
+    let mut outcome =
+        dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
     // Before the farewell, during which somebody may lose patience and end us at once.
     drop(inputs.remains);
     if let Err(error) = &outcome

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 /// How a stream from this source ends: what came out, and the code and words of both ends.
 fn carried(source: &str) -> (String, i32, String) {
-    let mut pair = Pair::with(&[], &["--source", source]);
+    let mut pair = Pair::with(&[], &[&format!("--source={source}")]);
     let mut out = String::new();
     pair.rx.stdout().read_to_string(&mut out).expect("text");
     let (tx, rx) = pair.ended(LONG);
@@ -30,9 +30,14 @@ fn a_source_that_succeeds_is_delivered() {
         // It ends, and somebody else still writes.
         ("{ sleep 1; printf late; } & printf 'early '", "early late"),
     ];
-    at_once(stories.into_iter().map(|(source, expected)| -> Box<dyn FnOnce() + Send> {
-        Box::new(move || assert_eq!(carried(source), (expected.into(), 0, String::new())))
-    }).collect());
+    at_once(
+        stories
+            .into_iter()
+            .map(|(source, expected)| -> Box<dyn FnOnce() + Send> {
+                Box::new(move || assert_eq!(carried(source), (expected.into(), 0, String::new())))
+            })
+            .collect(),
+    );
 }
 
 #[test]
@@ -46,14 +51,19 @@ fn a_source_that_fails_fails_both_ends_with_its_status() {
         // Whoever still writes is ended.
         ("sleep 300 & exit 3", "exit status 3"),
     ];
-    at_once(stories.into_iter().map(|(source, words)| -> Box<dyn FnOnce() + Send> {
-        Box::new(move || {
-            let mut pair = Pair::with(&[], &["--source", source]);
-            let (tx, rx) = pair.ended(LONG);
-            tx.failed(6, &format!("--source: {words}"));
-            rx.failed(6, &format!("--source: {words}"));
-        })
-    }).collect());
+    at_once(
+        stories
+            .into_iter()
+            .map(|(source, words)| -> Box<dyn FnOnce() + Send> {
+                Box::new(move || {
+                    let mut pair = Pair::with(&[], &["--source", source]);
+                    let (tx, rx) = pair.ended(LONG);
+                    tx.failed(6, &format!("--source: {words}"));
+                    rx.failed(6, &format!("--source: {words}"));
+                })
+            })
+            .collect(),
+    );
 }
 
 #[test]

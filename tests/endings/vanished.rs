@@ -67,7 +67,7 @@ fn a_command_that_is_killed_ends_the_rest_of_its_group() {
 
 #[test]
 fn a_guardian_survives_what_ends_others() {
-    let mut pair = Pair::with(&["--", "cat"], &[]);
+    let pair = Pair::with(&["--", "cat"], &[]);
     let guardian = child(pair.rx.pid());
     for signal in [SIGINT, SIGTERM, Signal::SIGHUP, Signal::SIGPIPE, Signal::SIGQUIT] {
         send(guardian, signal);
@@ -87,7 +87,7 @@ fn a_sender_that_ends_takes_its_source_along() {
 }
 
 /// Lets somebody vanish at a random moment of an endless stream.
-fn vanish(seed: u64, victim: fn(&Pair)) -> (Ended, Ended) {
+fn vanish(seed: u64, victim: impl Fn(&Pair)) -> (Ended, Ended) {
     let (_folder, mark) = mark();
     let script = "cat | cat && touch \"$0\"";
     let command = ["--", "sh", "-c", script, mark.to_str().expect("a plain name")];
