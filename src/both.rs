@@ -4,6 +4,7 @@
 
 use crate::config::{Dest, Listen, Loop, Rendezvous, Rx, Tx};
 use crate::error::Error;
+use crate::key::Security;
 use crate::news::News;
 use crate::rx::Sink;
 use crate::stats::{Role, Stats};
@@ -37,7 +38,8 @@ pub struct Ports {
 pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
     let Ports { source, sink, stats, interrupt } = ports;
     let secret = link::random::<16>()?.map(|byte| format!("{byte:02x}")).concat();
-    let common = crate::config::Common { name: secret, plain: true, ..config.common.clone() };
+    let common =
+        crate::config::Common { name: secret, security: Security::Plain, ..config.common.clone() };
     let listen = Rendezvous::Listen(vec![Listen { host: Some(HERE.into()), port: 0 }]);
     let receiving = Rx { common: common.clone(), rendezvous: listen };
     let (address, listening) = bounded(1);

@@ -197,8 +197,8 @@ fn tx(args: TxArgs) -> Result<Command, Error> {
     no_program(&args.program, "the COMMAND is named at the receiving end")?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
+    needs_plain(&args.common)?;
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
-    needs_plain(&common)?;
     Ok(Command::Tx(config::Tx { common, packaging, rendezvous }))
 }
 
@@ -207,8 +207,8 @@ fn rx(args: RxArgs) -> Result<Command, Error> {
     let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
     // The size of a foot is the sender's to ask for; all that is certain is that it can be the
     // smallest.
+    needs_plain(&args.common)?;
     let common = common(args.common, rendezvous.least_feet(), MIN_FOOT_BYTES)?;
-    needs_plain(&common)?;
     Ok(Command::Rx(config::Rx { common, rendezvous }))
 }
 
@@ -248,7 +248,7 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
     Ok(Common {
         window_bytes: config::window_bytes(args.window, least_feet, foot_bytes)?,
         verify: args.verify,
-        plain: args.plain,
+        security: config::Security::Plain,
         name: args.name,
         patience: args.patience.map_or(Some(config::DEFAULT_PATIENCE), |asked| asked.0),
         progress: match args.progress {
@@ -264,7 +264,7 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
     })
 }
 
-fn needs_plain(common: &Common) -> Result<(), Error> {
+fn needs_plain(common: &CommonArgs) -> Result<(), Error> {
     if common.plain {
         return Ok(());
     }

@@ -11,6 +11,7 @@ pub use place::{Bind, Dest, Listen};
 pub use crate::codec::{Packing, ZSTD_LEVELS};
 use crate::error::Error;
 use crate::foot::MIN_FOOT_BYTES;
+pub use crate::key::Security;
 use crate::proto::hello::min_window_feet;
 use bytes::format_bytes;
 use std::fs;
@@ -80,8 +81,8 @@ pub struct Common {
     pub window_bytes: u64,
     /// Hash the whole stream at both ends and compare.
     pub verify: bool,
-    /// Neither encryption nor authentication.
-    pub plain: bool,
+    /// How connections are protected.
+    pub security: Security,
     /// Must be the same at both ends.
     pub name: String,
     /// How long to go on without progress; none is for ever.

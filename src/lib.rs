@@ -62,6 +62,7 @@ pub mod config;
 pub mod digest;
 pub mod error;
 pub mod foot;
+pub mod key;
 mod link;
 mod net;
 pub mod news;

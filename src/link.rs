@@ -19,6 +19,7 @@ pub use worker::{Admit, Handle, Inlet, NoFeet};
 use crate::cancel::Cancel;
 use crate::config::Rendezvous;
 use crate::error::Error;
+use crate::key::Security;
 use crate::news::News;
 use crate::proto::frame::Frame;
 use crate::proto::hello::{Gate, Listener, Refusal, Role, Settled, VERSIONS, Wish};
@@ -83,6 +84,8 @@ pub struct Setup {
     pub wish: Wish,
     /// The stream's label.
     pub name: String,
+    /// How connections are protected.
+    pub security: Security,
     /// Where feet go, once the session is settled.
     pub inlet: Inlets,
     /// What is counted.

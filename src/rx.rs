@@ -50,6 +50,7 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
         role: Role::Receiver,
         wish: wish(config),
         name: config.common.name.clone(),
+        security: config.common.security.clone(),
         inlet: Arc::new(move |settled: &Settled| inlets.inlet(settled)),
         stats: Arc::clone(&stats),
         news: news.clone(),

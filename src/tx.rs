@@ -65,6 +65,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         role: Role::Sender,
         wish: wish(config),
         name: config.common.name.clone(),
+        security: config.common.security.clone(),
         inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
         stats: Arc::clone(&stats),
         news: news.clone(),
