@@ -194,7 +194,7 @@ fn loop_config(packing: Packing, verify: bool) -> config::Loop {
         common: config::Common {
             window_bytes: 64 << 20,
             verify,
-            plain: true,
+            security: config::Security::Plain,
             name: String::new(),
             patience: None,
             progress: config::ProgressMode::Never,

@@ -4,7 +4,6 @@
 
 use crate::config::{Dest, Listen, Loop, Rendezvous, Rx, Tx};
 use crate::error::Error;
-use crate::key::Security;
 use crate::news::News;
 use crate::rx::Sink;
 use crate::stats::{Role, Stats};
@@ -13,6 +12,7 @@ use crate::{link, rx, tx};
 use crossbeam_channel::{Receiver, bounded};
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -38,8 +38,7 @@ pub struct Ports {
 pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
     let Ports { source, sink, stats, interrupt } = ports;
     let secret = link::random::<16>()?.map(|byte| format!("{byte:02x}")).concat();
-    let common =
-        crate::config::Common { name: secret, security: Security::Plain, ..config.common.clone() };
+    let common = crate::config::Common { name: secret, ..config.common.clone() };
     let listen = Rendezvous::Listen(vec![Listen { host: Some(HERE.into()), port: 0 }]);
     let receiving = Rx { common: common.clone(), rendezvous: listen };
     let (address, listening) = bounded(1);
@@ -47,9 +46,9 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
     let receiver_stats = Arc::new(Stats::new(Role::Receiver, 1));
     let (result, results) = bounded(1);
     let receiver = move || {
-        let announce = &mut |at| {
+        let announce = &mut |all: &[SocketAddr]| {
             // Nobody waits for it only when this run is over.
-            let _ = address.send(at);
+            let _ = all.iter().try_for_each(|at| address.send(*at));
         };
         let (stats, interrupt) = (receiver_stats, interrupt_receiver);
         let ports = rx::Ports { sink, stats, news: News::unheard(), interrupt, announce };
@@ -70,7 +69,7 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         packaging: config.packaging,
         rendezvous: Rendezvous::Dial { dests: vec![dest], workers: config.workers },
     };
-    let announce = &mut |_| {};
+    let announce = &mut |_: &[SocketAddr]| {};
     let ports = tx::Ports { source, stats, news: News::unheard(), interrupt, announce };
     let sent = tx::run(&sending, ports);
     match sent {

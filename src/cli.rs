@@ -4,6 +4,9 @@
 //! limits of the settings ([`crate::config`]).
 
 mod explain;
+mod keys;
+
+pub use keys::Unkeyed;
 
 use crate::config::bytes::{format_bytes, parse_bytes};
 use crate::config::place::parse_workers;
@@ -13,37 +16,45 @@ use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::proto::hello::min_window_feet;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use keys::{KeyArgs, refuse_keys};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What the arguments ask for.
 #[derive(Debug)]
 pub enum Request {
     /// A run.
-    Run(Command),
+    Run(Unkeyed),
+    /// A new key into this new file, or to stdout.
+    Keygen(Option<PathBuf>),
     /// This text on stdout: help, or the version.
     Show(String),
 }
 
 /// Reads the arguments of the process, its own name first.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
-    let line = match Line::try_parse_from(join_levels(arguments)) {
+    let arguments = join_levels(arguments);
+    refuse_keys(&arguments)?;
+    let line = match Line::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => return explain::explain(&error).map(Request::Show),
     };
-    let command = match line.command {
-        Sub::Tx(args) => tx(args)?,
-        Sub::Rx(args) => rx(args)?,
-        Sub::Loop(args) => both(args)?,
-    };
-    Ok(Request::Run(command))
+    match line.command {
+        Sub::Tx(args) => tx(args).map(Request::Run),
+        Sub::Rx(args) => rx(args).map(Request::Run),
+        Sub::Loop(args) => both(args).map(Request::Run),
+        Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
+    }
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  viamillipede rx --plain 5000 > copy                 receive, waiting on port 5000
-  viamillipede tx --plain host:5000 < original        transmit to it
-  zfs send pool/fs@now | viamillipede tx --plain --zstd --workers 8 host:5000
+  viamillipede rx 5000 > copy                         receive, waiting on port 5000; prints a key
+  VIAMILLIPEDE_KEY=vmkey1_... viamillipede tx host:5000 < original
+                                                      transmit to it, with that key
+  viamillipede keygen ~/backup.key                    a key to keep at both hosts:
+  zfs send pool/fs@now | viamillipede tx --key-file ~/backup.key --zstd --workers 8 host:5000
   viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
                                                       over two networks, the first one preferred
   viamillipede rx --plain --connect host:5000 > copy  receive from one that waits with `tx --listen`
@@ -70,6 +81,8 @@ enum Sub {
     Rx(RxArgs),
     /// Both ends in this process over 127.0.0.1: stdin to stdout
     Loop(LoopArgs),
+    /// Make a key for both ends
+    Keygen(KeygenArgs),
 }
 
 #[derive(Args)]
@@ -122,6 +135,12 @@ struct LoopArgs {
     program: Vec<OsString>,
 }
 
+#[derive(Args)]
+struct KeygenArgs {
+    /// A new file, which only its owner can read; stdout if there is none
+    file: Option<PathBuf>,
+}
+
 const CONNECTIONS: &str = "Connections";
 
 #[derive(Args)]
@@ -154,9 +173,8 @@ struct PackingArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Both ends")]
 struct CommonArgs {
-    /// Neither encryption nor authentication; must be said at both ends
-    #[arg(long)]
-    plain: bool,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Hash the whole stream at both ends, compare, and print the digest; each foot is always
     /// checked
     #[arg(long)]
@@ -193,32 +211,33 @@ enum When {
 #[derive(Clone, Copy)]
 struct Patience(Option<Duration>);
 
-fn tx(args: TxArgs) -> Result<Command, Error> {
+fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
     no_program(&args.program, "the COMMAND is named at the receiving end")?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
-    needs_plain(&args.common)?;
+    let key = args.common.key.source(args.listen);
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
-    Ok(Command::Tx(config::Tx { common, packaging, rendezvous }))
+    Ok(Unkeyed::new(Command::Tx(config::Tx { common, packaging, rendezvous }), key))
 }
 
-fn rx(args: RxArgs) -> Result<Command, Error> {
+fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
     no_program(&args.program, "use `viamillipede rx … | program` until then")?;
     let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
+    let key = args.common.key.source(!args.connect);
     // The size of a foot is the sender's to ask for; all that is certain is that it can be the
     // smallest.
-    needs_plain(&args.common)?;
     let common = common(args.common, rendezvous.least_feet(), MIN_FOOT_BYTES)?;
-    Ok(Command::Rx(config::Rx { common, rendezvous }))
+    Ok(Unkeyed::new(Command::Rx(config::Rx { common, rendezvous }), key))
 }
 
-fn both(args: LoopArgs) -> Result<Command, Error> {
+fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     no_program(&args.program, "use `viamillipede loop … | program` until then")?;
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
     let least_feet = min_window_feet(workers);
+    let key = args.common.key.source_of_loop();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
-    Ok(Command::Loop(config::Loop { common, packaging, workers }))
+    Ok(Unkeyed::new(Command::Loop(config::Loop { common, packaging, workers }), key))
 }
 
 fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
@@ -248,6 +267,7 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
     Ok(Common {
         window_bytes: config::window_bytes(args.window, least_feet, foot_bytes)?,
         verify: args.verify,
+        // Until the key is found; nobody gets at it before (`Unkeyed`).
         security: config::Security::Plain,
         name: args.name,
         patience: args.patience.map_or(Some(config::DEFAULT_PATIENCE), |asked| asked.0),
@@ -262,14 +282,6 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
             (false, false) => Verbosity::Normal,
         },
     })
-}
-
-fn needs_plain(common: &CommonArgs) -> Result<(), Error> {
-    if common.plain {
-        return Ok(());
-    }
-    Err(Error::usage("--plain", "not given, and there is no encryption yet")
-        .with_hint("encryption comes with a later release; say --plain at both ends"))
 }
 
 fn no_program(program: &[OsString], hint: &str) -> Result<(), Error> {

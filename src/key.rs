@@ -1,7 +1,13 @@
 //! The shared key: 32 random bytes that make two ends belong together.
 //!
-//! Whoever holds it may be either end; nobody else may be any. Does not know what is derived from it
-//! ([`crate::tls`]).
+//! Whoever holds it may be either end; nobody else may be any. [`text`] is how it is written down,
+//! [`file`] how it is kept, [`source`] where an end looks for it. Does not know what is derived from it.
+
+pub mod file;
+pub mod source;
+pub mod text;
+
+pub use source::{Found, KeySource};
 
 use crate::error::Error;
 use crate::link;
@@ -39,5 +45,22 @@ impl Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_never_shown_by_accident() {
+        let security = Security::Keyed(Key(Zeroizing::new([7; KEY_BYTES])));
+        assert_eq!(format!("{security:?}"), "Keyed(Key(…))");
+    }
+
+    #[test]
+    fn no_two_keys_are_alike() {
+        let keys = [(); 2].map(|()| Key::generate().expect("there are random numbers"));
+        assert_ne!(keys[0], keys[1]);
     }
 }

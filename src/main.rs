@@ -1,8 +1,10 @@
 //! parse → run → one error line → exit code.
 
 use crossbeam_channel::{Receiver, bounded};
-use std::io::{self, Write};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::panic;
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -10,11 +12,13 @@ use std::time::Duration;
 use viamillipede::cli::{self, Request};
 use viamillipede::config::Command;
 use viamillipede::error::{Error, one_line};
+use viamillipede::key::{self, Found, Key};
 use viamillipede::news::News;
+use viamillipede::rx::Sink;
 use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
-use viamillipede::watch::Watch;
 use viamillipede::watch::say::Say;
+use viamillipede::watch::{Watch, ready};
 use viamillipede::{both, rx, stdio, tx};
 
 /// How long the last words may take on a stderr that blocks.
@@ -25,7 +29,8 @@ fn main() {
     abort_on_defect(say.clone());
     let outcome = cli::parse(std::env::args_os()).and_then(|request| match request {
         Request::Show(text) => show(&text),
-        Request::Run(command) => run(&command, &say),
+        Request::Keygen(file) => keygen(file.as_deref()),
+        Request::Run(run) => run.find_key().and_then(|(command, key)| carry(&command, &key, &say)),
     });
     let code = match outcome {
         Ok(()) => 0,
@@ -40,7 +45,7 @@ fn main() {
 }
 
 /// Carries the stream, watched.
-fn run(command: &Command, say: &Say) -> Result<(), Error> {
+fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
     let (role, common, names) = match command {
         Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
         Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
@@ -56,21 +61,26 @@ fn run(command: &Command, say: &Say) -> Result<(), Error> {
         let _ = interrupt.try_send(signal);
     };
     let watch = Watch::start(Arc::clone(&stats), &say, common, names, on_signal)?;
-    let outcome = carry(command, &stats, &say, watch.news(), interrupted);
+    let ready = |addresses: &[SocketAddr]| {
+        if !addresses.is_empty() {
+            say.always(&ready::lines(addresses, key));
+        }
+    };
+    let outcome = between_ends(command, &stats, ready, watch.news(), interrupted);
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.is_ok(), digest.as_ref());
     outcome.map(drop)
 }
 
-fn carry(
+fn between_ends(
     command: &Command,
     stats: &Arc<Stats>,
-    say: &Say,
+    mut ready: impl FnMut(&[SocketAddr]),
     news: News,
     interrupt: Receiver<i32>,
 ) -> Result<Delivered, Error> {
     let stats = Arc::clone(stats);
-    let announce = &mut |address| say.always(&format!("viamillipede: listening on {address}"));
+    let announce = &mut ready;
     match command {
         Command::Tx(settings) => {
             let source = stdio::stdin()?;
@@ -87,9 +97,20 @@ fn carry(
     }
 }
 
-/// Writes help or the version to stdout, the only thing that is not the stream.
+/// Makes a key.
+fn keygen(path: Option<&Path>) -> Result<(), Error> {
+    let key = Key::generate()?;
+    match path {
+        Some(path) => key::file::create(path, &key),
+        None => show(&key::file::line(&key)),
+    }
+}
+
+/// Writes help, the version or a key to stdout, the only things that are not the stream.
 fn show(text: &str) -> Result<(), Error> {
-    io::stdout().write_all(text.as_bytes()).map_err(|error| Error::io("stdout", error))
+    let mut stdout = Box::new(stdio::Stdout::open()?);
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.close());
+    written.map_err(|error| Error::io("stdout", error))
 }
 
 /// A panic on any thread is a defect: it ends the process at once, and is told in the shape of an

@@ -35,8 +35,8 @@ pub struct Ports<'a> {
     pub news: News,
     /// Signals that end the run.
     pub interrupt: Receiver<i32>,
-    /// Hears each address that accepts connections.
-    pub announce: &'a mut dyn FnMut(SocketAddr),
+    /// Hears all addresses at once, when they accept connections; none where this end dials.
+    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
 }
 
 /// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
@@ -56,7 +56,9 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
         news: news.clone(),
         cancel: cancel.clone(),
     };
-    let events = link::start(&config.rendezvous, setup, announce)?;
+    let mut addresses = Vec::new();
+    let events = link::start(&config.rendezvous, setup, &mut |at| addresses.push(at))?;
+    announce(&addresses);
     let names = config.rendezvous.names();
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &names, patience, &news)?;

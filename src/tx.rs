@@ -36,8 +36,8 @@ pub struct Ports<'a> {
     pub news: News,
     /// Signals that end the run.
     pub interrupt: Receiver<i32>,
-    /// Hears each address that accepts connections.
-    pub announce: &'a mut dyn FnMut(SocketAddr),
+    /// Hears all addresses at once, when they accept connections; none where this end dials.
+    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
 }
 
 /// A stream that was delivered.
@@ -71,7 +71,9 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         news: news.clone(),
         cancel: cancel.clone(),
     };
-    let events = link::start(&config.rendezvous, setup, announce)?;
+    let mut addresses = Vec::new();
+    let events = link::start(&config.rendezvous, setup, &mut |at| addresses.push(at))?;
+    announce(&addresses);
     let names = config.rendezvous.names();
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &names, patience, &news)?;

@@ -8,6 +8,7 @@
 mod figures;
 mod links;
 mod progress;
+pub mod ready;
 pub mod say;
 mod signals;
 mod summary;

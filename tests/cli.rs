@@ -10,7 +10,9 @@ fn run(line: &str) -> Output {
 }
 
 fn output(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Output {
-    let output = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output();
+    let mut command = Command::new(PROGRAM);
+    command.env_remove("VIAMILLIPEDE_KEY").args(arguments).stdin(Stdio::null());
+    let output = command.output();
     output.expect("the program starts")
 }
 
@@ -75,8 +77,16 @@ fn every_usage_error_has_one_shape() {
         ("tx --plain --patience=-1 h:1", "--patience -1: not a number of seconds"),
         ("tx --plain --patience nan h:1", "--patience nan: not a number of seconds"),
         ("tx --plain --progress often h:1", "--progress often: not one of auto, always, never"),
-        ("tx h:1", "hint: encryption comes with a later release; say --plain at both ends"),
-        ("rx 5000", "--plain: not given"),
+        ("tx h:1", "no key: an end that dials needs the other's"),
+        ("tx h:1", "hint: say --key-file FILE, set VIAMILLIPEDE_KEY, or say --plain at both ends"),
+        ("rx --connect h:1", "no key: "),
+        ("tx --plain --key-file f h:1", "--plain: cannot go with --key-file"),
+        ("rx --key-file f --plain 5000", "cannot go with"),
+        ("tx --key-file", "--key-file: a value is missing"),
+        ("tx --key-file /nowhere/key h:1", "key file /nowhere/key: No such file or directory"),
+        ("rx --key-file / 5000", "key file /: Is a directory"),
+        ("loop --key-file /nowhere/key", "key file /nowhere/key: No such file"),
+        ("keygen one two", "two: unknown here"),
         ("tx --plain h", "h: no port"),
         ("tx --plain h:0", "h:0: port 0"),
         ("tx --plain h:99999", "h:99999: the port"),
@@ -120,7 +130,7 @@ fn arguments_cannot_spoil_the_shape_of_an_error() {
 
 #[test]
 fn help_and_version_go_to_stdout() {
-    for line in ["--help", "tx --help", "rx --help", "loop --help", "--version"] {
+    for line in ["--help", "tx --help", "rx --help", "loop --help", "keygen --help", "--version"] {
         let output = run(line);
         assert_eq!(output.status.code(), Some(0), "{line}");
         assert!(output.stderr.is_empty(), "{line}");
@@ -146,6 +156,7 @@ fn help_names_every_option_and_shows_examples() {
         "--size",
         "--progress",
         "--plain",
+        "--key-file",
         "--name",
         "--patience",
         "--quiet",

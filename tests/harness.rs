@@ -79,11 +79,7 @@ impl End {
 
     /// The first address that it listens on.
     pub fn ready(&self) -> SocketAddr {
-        self.hears(|said| {
-            let line =
-                said.lines().find_map(|it| it.strip_prefix("viamillipede: listening on "))?;
-            Some(line.parse().expect("an address is in the ready line"))
-        })
+        self.hears(|said| said.lines().find_map(listening))
     }
 
     /// Waits until `find` finds what it looks for in the whole lines that were said so far.
@@ -156,6 +152,12 @@ impl Drop for End {
             eprintln!("--- {}: {:?}, said:\n{}", self.line, self.status, self.said());
         }
     }
+}
+
+/// The address in a ready line.
+pub fn listening(line: &str) -> Option<SocketAddr> {
+    let address = line.strip_prefix("viamillipede: listening on ")?.split(' ').next()?;
+    Some(address.parse().expect("an address is in the ready line"))
 }
 
 /// Waits for the process on threads of its own, and kills it when it lives too long.

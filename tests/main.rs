@@ -4,6 +4,7 @@ mod cli;
 mod endings;
 mod fuzzed;
 mod harness;
+mod keys;
 #[cfg(target_os = "linux")]
 mod lab;
 mod rules;

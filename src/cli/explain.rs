@@ -15,11 +15,11 @@ pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
     let usage = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(error.to_string()),
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Error::usage("no command", "one of tx, rx and loop is needed")
+            Error::usage("no command", "one of tx, rx, loop and keygen is needed")
         }
         ErrorKind::InvalidSubcommand => {
             let what = told(ContextKind::InvalidSubcommand).unwrap_or_default();
-            Error::usage(what, "unknown command; there are tx, rx and loop")
+            Error::usage(what, "unknown command; there are tx, rx, loop and keygen")
         }
         ErrorKind::UnknownArgument => Error::usage(argument(), "unknown here"),
         ErrorKind::MissingRequiredArgument => Error::usage(plain_name(&argument()), "missing"),

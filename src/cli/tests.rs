@@ -1,6 +1,7 @@
 //! What is typed, and what it means.
 
 use super::*;
+use crate::key::{Key, KeySource};
 
 fn request(line: &str) -> Result<Request, Error> {
     parse(line.split_whitespace().map(OsString::from))
@@ -8,7 +9,7 @@ fn request(line: &str) -> Result<Request, Error> {
 
 fn command(line: &str) -> Command {
     match request(&format!("viamillipede {line}")) {
-        Ok(Request::Run(command)) => command,
+        Ok(Request::Run(run)) => run.find_key().expect("nothing to look for").0,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -66,7 +67,7 @@ fn every_option_arrives() {
     assert_eq!(tx.common.patience, Some(Duration::from_millis(500)));
     assert_eq!(tx.common.verbosity, Verbosity::Verbose);
     assert_eq!(tx.common.name, "n");
-    assert!(tx.common.verify && tx.common.plain);
+    assert!(tx.common.verify);
     let Command::Rx(rx) = command("rx --plain --patience 0 -q 5000") else { panic!("rx is Rx") };
     assert_eq!((rx.common.patience, rx.common.verbosity), (None, Verbosity::Quiet));
 }
@@ -110,6 +111,31 @@ fn help_and_version_are_shown() {
 fn the_program_after_two_dashes_is_left_alone() {
     let after: Vec<_> = ["x", "--", "-z", "5"].map(OsString::from).into();
     assert_eq!(join_levels(after.clone()), after);
+}
+
+#[test]
+fn a_key_among_our_arguments_is_refused_and_those_of_the_program_are_left_alone() {
+    let key = Key::generate().expect("there are random numbers").text();
+    let said = complaint(&format!("tx --name {} h:1", *key));
+    assert!(said.contains("arguments: a key is among them") && !said.contains(&key[7..20]));
+    let after: Vec<_> = ["x", "--", &key].map(OsString::from).into();
+    assert!(refuse_keys(&after).is_ok());
+}
+
+#[test]
+fn the_key_is_looked_for_where_the_arguments_say() {
+    let source = |line: &str| match request(&format!("viamillipede {line}")) {
+        Ok(Request::Run(run)) => run.source().clone(),
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(source("rx 5000"), KeySource::Unsaid { listens: true });
+    assert_eq!(source("tx --listen 5000"), KeySource::Unsaid { listens: true });
+    assert_eq!(source("tx h:1"), KeySource::Unsaid { listens: false });
+    assert_eq!(source("rx --connect h:1"), KeySource::Unsaid { listens: false });
+    assert_eq!(source("rx --plain 5000"), KeySource::Plain);
+    assert_eq!(source("tx --key-file a/b h:1"), KeySource::File("a/b".into()));
+    assert_eq!(source("loop"), KeySource::Plain);
+    assert_eq!(source("loop --key-file k"), KeySource::File("k".into()));
 }
 
 #[test]

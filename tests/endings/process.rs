@@ -4,7 +4,7 @@
 
 use super::stream::Drain;
 use super::{LONG, MARGIN};
-use crate::harness::Summary;
+use crate::harness::{Summary, listening};
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -77,9 +77,7 @@ impl End {
     /// Waits for the ready line; the port in it.
     pub fn port(&mut self) -> u16 {
         let line = self.line(MARGIN).unwrap_or_else(|| panic!("no ready line: {:?}", self.said));
-        let address = line.strip_prefix("viamillipede: listening on ");
-        let port = address.and_then(|address| address.rsplit_once(':')).map(|(_, port)| port);
-        port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("not ready: {line}"))
+        listening(&line).unwrap_or_else(|| panic!("not ready: {line}")).port()
     }
 
     pub fn stdin(&mut self) -> ChildStdin {
