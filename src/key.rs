@@ -1,7 +1,7 @@
 //! The shared key: 32 random bytes that make two ends belong together.
 //!
 //! Whoever holds it may be either end; nobody else may be any. [`text`] is how it is written down,
-//! [`file`] how it is kept, [`source`] where an end looks for it. Does not know what is derived from it.
+//! [`mod@file`] how it is kept, [`source`] where an end looks for it. Does not know what is derived from it.
 
 pub mod file;
 pub mod source;

@@ -50,6 +50,7 @@
 //! - `link`: connections, the same for either role; `net` and `cancel`: sockets and waiting;
 //!   `pool`, `team`: buffers and threads with a memory.
 //! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
+//! - [`key`]: the secret that two ends share: how it is written, kept, found and made.
 //! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
 //!   [`error`]: what can go wrong, and the exit codes.
 

@@ -27,10 +27,8 @@ pub fn read(path: &Path) -> Result<Key, Error> {
     // Of what was opened, so that it cannot be another file by now.
     let metadata = file.metadata().map_err(unreadable)?;
     if let Some(remedy) = exposed(&metadata, Uid::effective().as_raw()) {
-        return Err(Error::usage(what(), "others can read it").with_hint(format!(
-            "{remedy} {}, and make a new key if they may have",
-            path.display()
-        )));
+        let hint = format!("{remedy} {}", path.display());
+        return Err(Error::usage(what(), "others can read it").with_hint(hint));
     }
     let mut bytes = Zeroizing::new([0; MAX_FILE_BYTES]);
     let length = fill(file, bytes.as_mut_slice()).map_err(unreadable)?;
