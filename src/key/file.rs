@@ -31,7 +31,10 @@ pub fn read(path: &Path) -> Result<Key, Error> {
         return Err(Error::usage(what(), "others can read it").with_hint(hint));
     }
     let mut bytes = Zeroizing::new([0; MAX_FILE_BYTES]);
-    let length = fill(file, bytes.as_mut_slice()).map_err(unreadable)?;
+    let length = read_into(file, bytes.as_mut_slice()).map_err(unreadable)?;
+    if length == MAX_FILE_BYTES {
+        return Err(Error::usage(what(), "much longer than a key"));
+    }
     Key::parse(&bytes[..length]).map_err(|error| Error::usage(what(), error.to_string()))
 }
 
@@ -44,14 +47,14 @@ pub fn create(path: &Path, key: &Key) -> Result<(), Error> {
         io::ErrorKind::AlreadyExists => failed(io::Error::other("exists already, and is left so")),
         _ => failed(error),
     })?;
-    fill_new(file, key).map_err(|error| {
+    write_new(file, key).map_err(|error| {
         // It is ours, and no use. That it cannot even be removed is not the first thing to say.
         let _ = fs::remove_file(path);
         failed(error)
     })
 }
 
-fn fill_new(mut file: File, key: &Key) -> io::Result<()> {
+fn write_new(mut file: File, key: &Key) -> io::Result<()> {
     // A umask may have taken even the owner's bits.
     file.set_permissions(Permissions::from_mode(MODE))?;
     file.write_all(line(key).as_bytes())?;
@@ -81,7 +84,7 @@ fn remedy(mode: u32, owner: u32, caller: u32) -> Option<&'static str> {
 }
 
 /// Reads until the end or until the buffer is full, into that alone.
-fn fill(mut file: File, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_into(mut file: File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
         match file.read(&mut buffer[length..]) {
@@ -172,7 +175,7 @@ mod tests {
         assert_eq!(missing.exit_code(), 2);
         assert!(missing.to_string().ends_with("key: No such file or directory"), "{missing}");
         assert_eq!(read(folder.path()).expect_err("a folder").exit_code(), 2);
-        let endless = read(Path::new("/dev/zero")).expect_err("no text").to_string();
-        assert!(endless.contains("not a viamillipede key"), "{endless}");
+        let endless = read(Path::new("/dev/zero")).expect_err("no key").to_string();
+        assert_eq!(endless, "key file /dev/zero: much longer than a key");
     }
 }
