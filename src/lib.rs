@@ -74,5 +74,6 @@ pub mod rx;
 pub mod stats;
 pub mod stdio;
 mod team;
+mod tls;
 pub mod tx;
 pub mod watch;

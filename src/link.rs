@@ -6,6 +6,7 @@
 //! means, or in which order feet come.
 
 mod accept;
+mod channel;
 mod dial;
 mod meet;
 mod roster;
@@ -25,7 +26,10 @@ use crate::proto::frame::Frame;
 use crate::proto::hello::{Gate, Listener, Refusal, Role, Settled, VERSIONS, Wish};
 use crate::proto::{LinkId, WorkerId};
 use crate::stats::Stats;
+use crate::tls::Side;
+use channel::Channel;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,6 +73,8 @@ pub enum Miss {
     Short(i32),
     /// The other end answered, and said no.
     Refused(Refusal),
+    /// The keys of the two ends differ.
+    OtherKey,
     /// Another process than before answered.
     Restarted,
 }
@@ -103,8 +109,14 @@ pub fn start(
     announce: &mut dyn FnMut(SocketAddr),
 ) -> Result<Receiver<Event>, Error> {
     let (events, heard) = bounded(EVENTS);
+    let side = match (&setup.security, rendezvous) {
+        (Security::Plain, _) => None,
+        (Security::Keyed(key), Rendezvous::Dial { .. }) => Some(Side::dialling(key)?),
+        (Security::Keyed(key), Rendezvous::Listen(_)) => Some(Side::listening(key)?),
+    };
     let crew = Crew {
         role: setup.role,
+        side,
         inlet: setup.inlet,
         stats: setup.stats,
         news: setup.news,
@@ -134,6 +146,8 @@ pub fn start(
 #[derive(Clone)]
 struct Crew {
     role: Role,
+    /// What TLS needs, where there is a key.
+    side: Option<Side>,
     inlet: Inlets,
     stats: Arc<Stats>,
     news: News,
@@ -143,6 +157,11 @@ struct Crew {
 }
 
 impl Crew {
+    /// A new connection, to be protected as this end is.
+    fn channel(&self, socket: Socket) -> io::Result<Channel> {
+        Channel::new(socket, self.side.as_ref())
+    }
+
     fn next_worker(&self) -> WorkerId {
         WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed))
     }

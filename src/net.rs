@@ -12,7 +12,7 @@ use crate::cancel::{Cancel, wait};
 use nix::poll::PollFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -78,13 +78,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Sets our options on a connection, dialled or accepted.
-pub fn adopt(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nonblocking(true)?;
-    stream.set_nodelay(true)?;
-    let socket = Socket::from(stream);
+pub fn adopt(socket: Socket) -> io::Result<Socket> {
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Has the kernel end this connection when the other end's kernel takes nothing for a while. For a receiver,

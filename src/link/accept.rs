@@ -4,6 +4,7 @@
 //! A connection that has not said its hello costs a socket and at most [`MAX_HELLO_BYTES`] bytes, for at
 //! most [`HELLO`]; there are at most [`MAX_CALLERS`] of them. Nobody waits for a slow one.
 
+use super::channel::{Channel, is_plain};
 use super::worker::Worker;
 use super::{Crew, Event, Handle};
 use crate::cancel::poll_until;
@@ -12,12 +13,15 @@ use crate::error::Error;
 use crate::net;
 use crate::news::Fact;
 use crate::proto::LinkId;
-use crate::proto::hello::{Answer, Gate, Hello, HelloError, MAX_HELLO_BYTES, RefusalKind, Welcome};
+use crate::proto::hello::{
+    Answer, Gate, Hello, HelloError, MAX_HELLO_BYTES, Refusal, RefusalKind, Welcome,
+};
+use crate::tls::TlsError;
 use crossbeam_channel::bounded;
 use nix::poll::{PollFd, PollFlags};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,6 +32,10 @@ const HELLO: Duration = Duration::from_secs(10);
 const MAX_CALLERS: usize = 256;
 /// Pause after an accept that failed for want of descriptors or memory: it would fail again at once.
 const BREATH: Duration = Duration::from_millis(100);
+/// Reads of what a refused caller has said beyond what was refused.
+const UNREAD: usize = 8;
+/// The first byte of TLS.
+const TLS: u8 = 0x16;
 /// How often a port is picked that may be taken at another address of the same LISTEN.
 const PICKS: u32 = 16;
 
@@ -129,8 +137,10 @@ struct Door {
 
 /// A connection that has not yet said all of its hello.
 struct Caller {
-    stream: TcpStream,
+    channel: Channel,
     peer: SocketAddr,
+    /// It has to use TLS, and does not: it will be refused once its hello is whole.
+    is_plain: bool,
     heard: Vec<u8>,
     until: Instant,
 }
@@ -139,8 +149,8 @@ struct Caller {
 enum Deaf {
     /// The caller has hung up.
     Gone,
-    /// What it said is none; there may be an answer that helps.
-    Wrong(HelloError),
+    /// It is none that belongs here; there may be an answer that helps.
+    Wrong(String, Option<Refusal>),
 }
 
 impl Door {
@@ -160,7 +170,7 @@ impl Door {
     fn wait(&mut self) -> io::Result<Vec<bool>> {
         let resting = self.rest.take();
         let mut fds = vec![PollFd::new(self.crew.cancel.as_fd(), PollFlags::POLLIN)];
-        fds.extend(self.callers.iter().map(|it| PollFd::new(it.stream.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.callers.iter().map(|it| PollFd::new(it.channel.as_fd(), it.wants())));
         if resting.is_none() {
             fds.extend(self.listeners.iter().map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
         }
@@ -181,9 +191,9 @@ impl Door {
                 Ok(None) if caller.until > now => self.callers.push_back(caller),
                 Ok(None) => self.turned_away(caller.peer, "it said no hello"),
                 Err(Deaf::Gone) => {}
-                Err(Deaf::Wrong(error)) => {
-                    self.turned_away(caller.peer, &error.to_string());
-                    refuse(&caller.stream, error.refusal().map(Answer::Refuse).as_ref());
+                Err(Deaf::Wrong(cause, refusal)) => {
+                    self.turned_away(caller.peer, &cause);
+                    refuse(&mut caller.channel, refusal.map(Answer::Refuse).as_ref());
                 }
             }
         }
@@ -195,9 +205,12 @@ impl Door {
                 match listener.accept() {
                     Ok((stream, peer)) => {
                         let until = Instant::now() + HELLO;
-                        if let Ok(stream) = net::adopt(stream) {
-                            let heard = Vec::new();
-                            self.callers.push_back(Caller { stream, peer, heard, until });
+                        let channel =
+                            net::adopt(stream.into()).and_then(|it| self.crew.channel(it));
+                        if let Ok(channel) = channel {
+                            let (is_plain, heard) = (false, Vec::new());
+                            let caller = Caller { channel, peer, is_plain, heard, until };
+                            self.callers.push_back(caller);
                         }
                         if self.callers.len() > MAX_CALLERS {
                             self.callers.pop_front();
@@ -219,7 +232,7 @@ impl Door {
         self.crew.news.tell(Fact::Refused { peer, cause });
     }
 
-    fn answer(&mut self, caller: Caller, hello: &Hello) {
+    fn answer(&mut self, mut caller: Caller, hello: &Hello) {
         let answer = self.gate.decide(hello);
         let welcome = match &answer {
             Answer::Welcome(welcome) => welcome,
@@ -228,7 +241,7 @@ impl Door {
                 if refusal.reason != RefusalKind::Workers {
                     self.turned_away(caller.peer, &refusal.detail);
                 }
-                return refuse(&caller.stream, Some(&answer));
+                return refuse(&mut caller.channel, Some(&answer));
             }
         };
         self.is_met |= self.serve(caller, hello, welcome, &answer).is_ok();
@@ -249,7 +262,7 @@ impl Door {
         welcome: &Welcome,
         answer: &Answer,
     ) -> io::Result<()> {
-        let Caller { stream, peer, heard, .. } = caller;
+        let Caller { channel, peer, heard, .. } = caller;
         let (work, works) = bounded::<(Worker, Event)>(1);
         let events = self.crew.events.clone();
         thread::Builder::new().name(format!("worker {}", hello.worker)).spawn(move || {
@@ -262,8 +275,8 @@ impl Door {
         let (id, link) = (self.crew.next_worker(), LinkId(hello.link));
         let row = self.crew.stats.join(id, link, peer.to_string());
         let inlet = (self.crew.inlet)(&welcome.settled);
-        let made = Worker::new(id, stream, heard, inlet, row, self.crew.clone());
-        let made = made.and_then(|made| say(made.0.stream(), answer).map(|()| made));
+        let made = Worker::new(id, channel, heard, inlet, row, self.crew.clone());
+        let made = made.and_then(|mut made| say(made.0.channel(), answer).map(|()| made));
         let (worker, handle) = made.inspect_err(|_| self.crew.stats.leave(id))?;
         if let Some(older) = self.handles.insert(hello.worker, handle.clone()) {
             older.close("it was replaced by a newer connection");
@@ -276,37 +289,73 @@ impl Door {
 }
 
 impl Caller {
+    /// What it waits for.
+    fn wants(&self) -> PollFlags {
+        let mut wanted = PollFlags::POLLIN;
+        wanted.set(PollFlags::POLLOUT, !self.channel.is_flushed());
+        wanted
+    }
+
     /// The hello, once it is whole. An error ends the call.
     fn hear(&mut self) -> Result<Option<Hello>, Deaf> {
         let mut chunk = [0; MAX_HELLO_BYTES];
         loop {
-            let decoded = Hello::decode(&self.heard).map_err(Deaf::Wrong)?;
-            if let Some((hello, length)) = decoded {
-                self.heard.drain(..length);
-                return Ok(Some(hello));
+            match Hello::decode(&self.heard) {
+                Ok(None) => {}
+                Ok(Some(_)) | Err(HelloError::Version(_)) if self.is_plain => {
+                    let refusal = Refusal::new(RefusalKind::Tls, "the listening end has a key");
+                    return Err(Deaf::Wrong("it came without encryption".into(), Some(refusal)));
+                }
+                Ok(Some((hello, length))) => {
+                    self.heard.drain(..length);
+                    return Ok(Some(hello));
+                }
+                Err(error) => return Err(wrong(&error)),
             }
-            match self.stream.read(&mut chunk) {
+            match self.channel.read(&mut chunk, &mut []) {
                 Ok(read) if read > 0 => self.heard.extend_from_slice(&chunk[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => return Err(Deaf::Gone),
+                Err(error) if is_plain(&error) => {
+                    self.is_plain = true;
+                    self.heard = self.channel.without_tls();
+                }
+                Err(error) => {
+                    let why = TlsError::within(&error).map(|it| Deaf::Wrong(it.to_string(), None));
+                    return Err(why.unwrap_or(Deaf::Gone));
+                }
+                Ok(_) => return Err(Deaf::Gone),
             }
         }
     }
 }
 
-/// Says no, where there is something to say; the connection ends either way.
-fn refuse(stream: &TcpStream, answer: Option<&Answer>) {
-    if let Some(answer) = answer {
-        // Who does not take its refusal has not earned another.
-        let _ = say(stream, answer);
+/// What to think of bytes that are no hello of ours.
+fn wrong(error: &HelloError) -> Deaf {
+    match error {
+        HelloError::Magic { place: 0, byte: TLS } => {
+            let refusal = Refusal::new(RefusalKind::Plain, "the listening end is --plain");
+            Deaf::Wrong("it came with TLS".into(), Some(refusal))
+        }
+        error => Deaf::Wrong(error.to_string(), error.refusal()),
     }
 }
 
-fn say(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
+/// Says no, where there is something to say; the connection ends either way.
+fn refuse(channel: &mut Channel, answer: Option<&Answer>) {
+    if let Some(answer) = answer {
+        // What is closed with something unread is reset, and that may overtake the answer.
+        let mut unread = [0; MAX_HELLO_BYTES];
+        let _ = (0..UNREAD).find(|_| !channel.read(&mut unread, &mut []).is_ok_and(|it| it > 0));
+        // Who does not take its refusal has not earned another.
+        let _ = say(channel, answer);
+    }
+}
+
+fn say(channel: &mut Channel, answer: &Answer) -> io::Result<()> {
     let mut bytes = Vec::new();
     answer.encode(&mut bytes);
-    stream.write_all(&bytes) // a new connection has room for so little
+    channel.say(&bytes)
 }
 
 #[cfg(test)]

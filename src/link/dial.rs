@@ -3,6 +3,7 @@
 //!
 //! Does not know when to give up: it goes on until it is cancelled.
 
+use super::channel::{Channel, is_plain};
 use super::slots::{Claim, Slots};
 use super::worker::Worker;
 use super::{Crew, Event, Miss, random};
@@ -15,9 +16,9 @@ use crate::proto::backoff::{Backoff, FIRST_WAIT, MAX_WAIT};
 use crate::proto::hello::{
     Answer, Hello, HelloKind, Refusal, RefusalKind, SessionId, Settled, VERSIONS, Welcome, Wish,
 };
+use crate::tls::TlsError;
 use nix::poll::PollFlags;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -115,7 +116,9 @@ enum Attempt {
 
 /// A connection on which a hello was answered.
 struct Greeted {
-    stream: TcpStream,
+    channel: Channel,
+    /// The address at its other end.
+    peer: String,
     answer: Answer,
     /// What was read behind the answer.
     read_ahead: Vec<u8>,
@@ -214,27 +217,39 @@ impl Dialler {
         let Dest { host, port, bind, .. } = &self.dest;
         let addresses = net::resolve(host, *port, cancel, Instant::now() + ANSWER)?;
         let deadline = Instant::now() + CONNECT;
-        let mut stream = net::connect(&addresses, bind.as_ref(), cancel, deadline)?;
+        let socket = net::connect(&addresses, bind.as_ref(), cancel, deadline)?;
+        let peer = socket.peer_addr()?.as_socket().map_or_else(String::new, |it| it.to_string());
+        let mut channel = self.crew.channel(socket)?;
+        let opened = persist(&mut channel, cancel, Instant::now() + ANSWER, Channel::open);
         let Some(claim) = self.slots.claim(self.link, self.index) else { return Ok(None) };
+        if let Err(error) = opened {
+            if !is_plain(&error) {
+                return Err(error);
+            }
+            let answer = plain_refusal(&mut channel, cancel)?;
+            let (read_ahead, rtt) = (Vec::new(), Duration::ZERO);
+            return Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, claim }));
+        }
         let known = self.welcomed.get().is_some();
         self.hello.kind = if known { HelloKind::Join } else { HelloKind::New };
         self.hello.worker = claim.index;
         let mut hello = Vec::new();
         self.hello.encode(&mut hello);
         let asked = Instant::now();
-        stream.write_all(&hello)?; // a new connection has room for so little
-        let (answer, read_ahead) = read_answer(&mut stream, cancel, asked + ANSWER)?;
-        Ok(Some(Greeted { stream, answer, read_ahead, rtt: asked.elapsed(), claim }))
+        channel.say(&hello)?;
+        let (answer, read_ahead) = read_answer(&mut channel, Vec::new(), cancel, asked + ANSWER)?;
+        let rtt = asked.elapsed();
+        Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, claim }))
     }
 
     /// Is the worker until the connection ends; says whether it was a good one.
     fn carry(&self, greeted: Greeted, settled: Settled) -> io::Result<bool> {
-        let Greeted { stream, read_ahead, rtt, claim: _claim, .. } = greeted;
+        let Greeted { channel, peer, read_ahead, rtt, claim: _claim, .. } = greeted;
         let id = self.crew.next_worker();
-        let row = self.crew.stats.join(id, self.link, stream.peer_addr()?.to_string());
+        let row = self.crew.stats.join(id, self.link, peer);
         let inlet = (self.crew.inlet)(&settled);
         let (worker, handle) =
-            Worker::new(id, stream, read_ahead, inlet, Arc::clone(&row), self.crew.clone())
+            Worker::new(id, channel, read_ahead, inlet, Arc::clone(&row), self.crew.clone())
                 .inspect_err(|_| self.crew.stats.leave(id))?;
         let up = Event::Up { handle, link: self.link, rtt, settled };
         let since = Instant::now();
@@ -245,13 +260,23 @@ impl Dialler {
     }
 }
 
-/// Reads until the answer is whole.
+/// What the other end says to our TLS where it speaks without: only that, since nobody has proved to be
+/// the other end.
+fn plain_refusal(channel: &mut Channel, cancel: &Cancel) -> io::Result<Answer> {
+    let heard = channel.without_tls();
+    match read_answer(channel, heard, cancel, Instant::now() + ANSWER)? {
+        (answer @ Answer::Refuse(Refusal { reason: RefusalKind::Plain, .. }), _) => Ok(answer),
+        _ => Err(TlsError::Plain.into()),
+    }
+}
+
+/// Reads until the answer is whole, of which `bytes` were read already; returns what is behind it too.
 fn read_answer(
-    stream: &mut TcpStream,
+    channel: &mut Channel,
+    mut bytes: Vec<u8>,
     cancel: &Cancel,
     deadline: Instant,
 ) -> io::Result<(Answer, Vec<u8>)> {
-    let mut bytes = Vec::new();
     let mut chunk = [0; 1024];
     loop {
         let decoded = Answer::decode(&bytes)
@@ -260,21 +285,37 @@ fn read_answer(
             bytes.drain(..length);
             return Ok((answer, bytes));
         }
-        let [readable, _] = wait(
-            &mut [(stream.as_fd(), PollFlags::POLLIN), (cancel.as_fd(), PollFlags::POLLIN)],
-            Some(deadline),
-        )?;
-        if readable.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to our hello"));
-        }
-        match stream.read(&mut chunk) {
-            Ok(0) => {
+        match persist(channel, cancel, deadline, |it| it.read(&mut chunk, &mut []))? {
+            0 => {
                 let text = "closed without an answer to our hello";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
             }
-            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+            read => bytes.extend_from_slice(&chunk[..read]),
+        }
+    }
+}
+
+/// Does this until it does not have to wait any more, or it is late, or all is stopped.
+fn persist<T>(
+    channel: &mut Channel,
+    cancel: &Cancel,
+    deadline: Instant,
+    mut act: impl FnMut(&mut Channel) -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match act(channel) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => return result,
+        }
+        let mut wanted = PollFlags::POLLIN;
+        wanted.set(PollFlags::POLLOUT, !channel.is_flushed());
+        let [ready, _] = wait(
+            &mut [(channel.as_fd(), wanted), (cancel.as_fd(), PollFlags::POLLIN)],
+            Some(deadline),
+        )?;
+        if ready.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to our hello"));
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::net;
 use crate::news::{Fact, News};
 use crate::proto::LinkId;
 use crate::proto::hello::RefusalKind;
+use crate::tls::TlsError;
 use crossbeam_channel::{Receiver, after, never, select};
 use std::collections::BTreeMap;
 use std::io;
@@ -57,18 +58,13 @@ impl Causes {
     fn refused(&self, links: usize, names: &[String]) -> Option<Error> {
         let is_final = |miss: &Miss| match miss {
             Miss::Refused(refusal) => refusal.reason != RefusalKind::Busy,
+            Miss::OtherKey => true,
             Miss::Lost(_) | Miss::Short(_) | Miss::Restarted => false,
         };
         if links == 0 || self.0.len() < links || !self.0.values().all(is_final) {
             return None;
         }
-        let hint = |miss: &Miss| match miss {
-            Miss::Refused(refusal) if refusal.reason == RefusalKind::Name => {
-                Some("give the same --name at both ends".to_owned())
-            }
-            _ => None,
-        };
-        let hint = self.0.values().find_map(hint);
+        let hint = self.0.values().find_map(Miss::remedy).map(str::to_owned);
         Some(Error::Refused { what: "refused".into(), cause: self.tell(names), hint })
     }
 
@@ -92,6 +88,9 @@ impl Causes {
 impl Miss {
     /// What an attempt to connect came to.
     pub fn of(error: &io::Error) -> Miss {
+        if let Some(TlsError::OtherKey) = TlsError::within(error) {
+            return Miss::OtherKey;
+        }
         match error.raw_os_error() {
             Some(number) if net::is_shortage(error) => Miss::Short(number),
             _ => Miss::Lost(plain(error)),
@@ -104,6 +103,7 @@ impl Miss {
             Miss::Lost(cause) => cause.clone(),
             Miss::Short(number) => plain(&io::Error::from_raw_os_error(*number)),
             Miss::Refused(refusal) => refusal.detail.clone(),
+            Miss::OtherKey => TlsError::OtherKey.to_string(),
             Miss::Restarted => "it was restarted, or is another process".to_owned(),
         }
     }
@@ -113,7 +113,22 @@ impl Miss {
         match self {
             Miss::Restarted => true,
             Miss::Refused(refusal) => refusal.reason == RefusalKind::UnknownSession,
-            Miss::Lost(_) | Miss::Short(_) => false,
+            Miss::Lost(_) | Miss::Short(_) | Miss::OtherKey => false,
+        }
+    }
+
+    /// What the user could do about it.
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Miss::OtherKey => Some("give the same key to both ends"),
+            Miss::Refused(refusal) => match refusal.reason {
+                RefusalKind::Name => Some("give the same --name at both ends"),
+                RefusalKind::Plain | RefusalKind::Tls => {
+                    Some("give both ends a key, or --plain to both")
+                }
+                _ => None,
+            },
+            Miss::Lost(_) | Miss::Short(_) | Miss::Restarted => None,
         }
     }
 }

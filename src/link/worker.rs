@@ -8,6 +8,7 @@ mod outbox;
 
 pub use outbox::Handle;
 
+use super::channel::Channel;
 use super::{Crew, Event};
 use crate::cancel::wait;
 use crate::error::plain;
@@ -20,8 +21,7 @@ use crate::proto::hello::Role;
 use crate::stats::{Stats, WorkerRow, WorkerState};
 use nix::poll::PollFlags;
 use outbox::{Outbox, Taken};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -86,12 +86,14 @@ enum Ended {
 /// The socket and what is under way on it.
 pub(super) struct Worker {
     id: WorkerId,
-    stream: TcpStream,
+    channel: Channel,
     crew: Crew,
     inlet: Box<dyn Inlet>,
     outbox: Arc<Outbox>,
     row: Arc<WorkerRow>,
     received: Arc<AtomicU64>,
+    /// Bytes of the channel that are in the figures.
+    counted: u64,
     /// Control frames and foot headers being written, and how far.
     head: Vec<u8>,
     head_written: usize,
@@ -114,7 +116,7 @@ impl Worker {
     /// A worker on a welcomed connection, of which `read_ahead` was read already.
     pub(super) fn new(
         id: WorkerId,
-        stream: TcpStream,
+        channel: Channel,
         read_ahead: Vec<u8>,
         inlet: Box<dyn Inlet>,
         row: Arc<WorkerRow>,
@@ -126,14 +128,16 @@ impl Worker {
         let outbox = Arc::new(Outbox::new()?);
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
+        let counted = carried(&channel, crew.role);
         let worker = Worker {
             id,
-            stream,
+            channel,
             crew,
             inlet,
             outbox,
             row,
             received,
+            counted,
             head: Vec::new(),
             head_written: 0,
             foot: None,
@@ -144,9 +148,9 @@ impl Worker {
         Ok((worker, handle))
     }
 
-    /// Its socket, to say what comes before frames.
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
+    /// Its connection, to say what comes before frames.
+    pub(super) fn channel(&mut self) -> &mut Channel {
+        &mut self.channel
     }
 
     /// Moves frames until the connection ends; then says so, unless nobody listens any more.
@@ -173,7 +177,7 @@ impl Worker {
 
     /// Waits until there is something to do.
     fn rest(&mut self) -> Result<(), Ended> {
-        let writing = self.head_written < self.head.len() || self.foot.is_some();
+        let writing = self.is_writing();
         self.row.set_state(if writing || self.incoming.is_some() {
             WorkerState::Busy
         } else {
@@ -183,7 +187,7 @@ impl Worker {
         wanted.set(PollFlags::POLLOUT, writing);
         let [_, woken, cancelled] = wait(
             &mut [
-                (self.stream.as_fd(), wanted),
+                (self.channel.as_fd(), wanted),
                 (self.outbox.as_fd(), PollFlags::POLLIN),
                 (self.crew.cancel.as_fd(), PollFlags::POLLIN),
             ],
@@ -205,16 +209,18 @@ impl Worker {
     fn write_some(&mut self) -> Result<bool, Ended> {
         let mut wrote = false;
         loop {
-            if self.head_written == self.head.len() && self.foot.is_none() && !self.refill()? {
+            if !self.is_writing() && !self.refill()? {
                 return Ok(wrote);
             }
-            match self.write_once() {
+            let result = self.write_once();
+            self.count();
+            match result {
                 Ok(()) => wrote = true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(wrote),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
-            if self.foot.as_ref().is_some_and(|(payload, written)| *written == payload.len()) {
+            if self.is_foot_out() {
                 self.foot = None;
                 self.row.feet.increment();
                 self.tell(Event::Written(self.id))?;
@@ -234,7 +240,7 @@ impl Worker {
             Taken::Closed(reason) => return Err(Ended::Refused(reason)),
             Taken::Finished => {
                 if self.hang_up.is_none() {
-                    self.stream.shutdown(Shutdown::Write)?;
+                    self.channel.finish()?;
                     self.hang_up = Some(Instant::now() + LAST_WORD);
                 }
                 return Ok(false);
@@ -246,33 +252,33 @@ impl Worker {
     fn write_once(&mut self) -> io::Result<()> {
         let head = &self.head[self.head_written..];
         let payload = self.foot.as_ref().map_or(&[][..], |(payload, written)| &payload[*written..]);
-        let written = match (head.len(), payload.len()) {
-            (_, 0) => self.stream.write(head)?,
-            (0, _) => self.stream.write(payload)?,
-            _ => self.stream.write_vectored(&[IoSlice::new(head), IoSlice::new(payload)])?,
-        };
+        let written = self.channel.write(head, payload)?;
         let of_head = written.min(head.len());
         self.head_written += of_head;
         if let Some((_, place)) = &mut self.foot {
             *place += written - of_head;
         }
-        if self.crew.role == Role::Sender {
-            self.count(written);
-        }
         Ok(())
+    }
+
+    fn is_writing(&self) -> bool {
+        self.head_written < self.head.len() || self.foot.is_some() || !self.channel.is_flushed()
+    }
+
+    /// Whether the foot being written has gone to the kernel whole.
+    fn is_foot_out(&self) -> bool {
+        let is_taken = |(payload, written): &(Arc<Filled>, usize)| *written == payload.len();
+        self.foot.as_ref().is_some_and(is_taken) && self.channel.is_flushed()
     }
 
     /// Reads a little; says whether anything came, and whether nothing more is there.
     fn read_some(&mut self) -> Result<(bool, bool), Ended> {
         for reads in 0..READS_IN_A_ROW {
-            match self.read_once() {
+            let result = self.read_once();
+            self.count();
+            match result {
                 Ok(0) => return Err(Ended::Eof),
-                Ok(bytes) => {
-                    if self.crew.role == Role::Receiver {
-                        self.count(bytes);
-                    }
-                    self.parse()?;
-                }
+                Ok(_) => self.parse()?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok((reads > 0, true));
                 }
@@ -292,8 +298,7 @@ impl Worker {
             Some(Incoming { header, buffer: Some(buffer), filled }) => {
                 let payload = &mut buffer[*filled..header.packed_bytes as usize];
                 let wanted = payload.len();
-                let mut slices = [IoSliceMut::new(payload), IoSliceMut::new(&mut self.read_ahead)];
-                self.stream.read_vectored(&mut slices).map(|bytes| {
+                self.channel.read(payload, &mut self.read_ahead).map(|bytes| {
                     let of_payload = bytes.min(wanted);
                     *filled += of_payload;
                     self.received.fetch_add(of_payload as u64, Relaxed);
@@ -301,7 +306,8 @@ impl Worker {
                 })
             }
             _ => {
-                self.stream.read(&mut self.read_ahead[ahead..]).map(|bytes| (bytes, ahead + bytes))
+                let room = &mut self.read_ahead[ahead..];
+                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))
             }
         };
         match result {
@@ -379,13 +385,23 @@ impl Worker {
         self.crew.events.send(event).map_err(|_| Ended::Closed)
     }
 
-    fn count(&self, bytes: usize) {
-        self.row.bytes.add(bytes as u64);
-        self.stats().wire_bytes.add(bytes as u64);
+    /// Counts what has gone over the wire, the way that the stream goes.
+    fn count(&mut self) {
+        let bytes = carried(&self.channel, self.crew.role);
+        let more = bytes - std::mem::replace(&mut self.counted, bytes);
+        self.row.bytes.add(more);
+        self.stats().wire_bytes.add(more);
     }
 
     fn stats(&self) -> &Stats {
         &self.crew.stats
+    }
+}
+
+fn carried(channel: &Channel, role: Role) -> u64 {
+    match role {
+        Role::Sender => channel.sent_bytes(),
+        Role::Receiver => channel.received_bytes(),
     }
 }
 
@@ -408,9 +424,11 @@ mod tests {
         let cancel = Cancel::new().expect("a cancel");
         let until = Instant::now() + Duration::from_secs(60);
         let stream = net::connect(&[address], None, &cancel, until).expect("it listens"); // nobody accepts
+        let channel = Channel::new(stream, None).expect("without TLS nothing can fail");
         let (events, heard) = bounded(4);
         let crew = Crew {
             role: Role::Sender,
+            side: None,
             inlet: Arc::new(|_| Box::new(NoFeet)),
             stats: Arc::new(Stats::new(StatsRole::Sender, 1)),
             cancel,
@@ -421,7 +439,7 @@ mod tests {
         let row = crew.stats.join(WorkerId(0), LinkId(0), address.to_string());
         let seen = Arc::clone(&row);
         let (worker, handle) =
-            Worker::new(WorkerId(0), stream, Vec::new(), Box::new(NoFeet), row, crew)
+            Worker::new(WorkerId(0), channel, Vec::new(), Box::new(NoFeet), row, crew)
                 .expect("a worker");
 
         let bytes = 64 << 20; // more than any kernel takes

@@ -79,10 +79,10 @@ mod tests {
     use crate::cancel::Cancel;
     use crate::config::Bind;
     use crate::net::connect;
-    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
     use std::time::{Duration, Instant};
 
-    fn from(bind: &Bind, to: SocketAddr) -> io::Result<TcpStream> {
+    fn from(bind: &Bind, to: SocketAddr) -> io::Result<Socket> {
         let cancel = Cancel::new().expect("descriptors");
         connect(&[to], Some(bind), &cancel, Instant::now() + Duration::from_secs(60))
     }
@@ -98,7 +98,8 @@ mod tests {
         let (_listener, to) = listener();
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let stream = from(&Bind::Address(here), to).expect("it is of this machine");
-        assert_eq!(stream.local_addr().expect("it is connected").ip(), here);
+        let local = stream.local_addr().expect("it is connected").as_socket();
+        assert_eq!(local.map(|local| local.ip()), Some(here));
         let elsewhere = Bind::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
         let error = from(&elsewhere, to).expect_err("it is for documentation");
         assert_eq!(error.to_string(), "192.0.2.1 is not an address of this machine");
@@ -121,7 +122,8 @@ mod tests {
     fn a_connection_leaves_through_the_interface_asked_for() {
         let (_listener, to) = listener();
         let stream = from(&Bind::Interface("lo".into()), to).expect("every Linux has it");
-        assert!(stream.local_addr().expect("it is connected").ip().is_loopback());
+        let local = stream.local_addr().expect("it is connected").as_socket();
+        assert!(local.is_some_and(|local| local.ip().is_loopback()), "{local:?}");
         let address = address_of("lo", to).expect("every Linux has it");
         assert!(address.is_ipv4() && address.ip().is_loopback(), "{address}");
     }

@@ -1,0 +1,177 @@
+//! What a connection is read and written through: a socket, or TLS over it.
+//!
+//! Never blocks. Any stream socket will do. Does not know what is said.
+
+use crate::tls::session::{Read as Heard, Session};
+use crate::tls::{Side, TlsError};
+use socket2::Socket;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A connection, for one thread.
+pub struct Channel {
+    socket: Socket,
+    session: Option<Box<Session>>,
+    sent_bytes: u64,
+    received_bytes: u64,
+}
+
+impl Channel {
+    /// A channel over this non-blocking stream socket; without a side, what is said is not protected.
+    pub fn new(socket: Socket, side: Option<&Side>) -> io::Result<Channel> {
+        let session = side.map(Session::new).transpose()?.map(Box::new);
+        Ok(Channel { socket, session, sent_bytes: 0, received_bytes: 0 })
+    }
+
+    /// Goes on with the handshake, if there is one; `WouldBlock` until it is done.
+    pub fn open(&mut self) -> io::Result<()> {
+        while let Some(session) = &mut self.session {
+            let opened = session.open();
+            // A last word of the handshake, or why there is none.
+            let flushed = self.flush();
+            if opened? {
+                return Ok(());
+            }
+            flushed?;
+            if self.hear()? == 0 {
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, "closed in the handshake"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads into `first`, and what follows it into `rest`; 0 is the end, and does not say that it is
+    /// the right one.
+    pub fn read(&mut self, first: &mut [u8], rest: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(session) = &mut self.session else {
+                let mut places = [IoSliceMut::new(first), IoSliceMut::new(rest)];
+                let read = (&self.socket).read_vectored(&mut places)?;
+                self.received_bytes += read as u64;
+                return Ok(read);
+            };
+            let heard = session.read(first, rest);
+            match self.flush() {
+                // It is tried again, and before anything else is written.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // What the session has against the other end says more.
+                flushed => drop(heard.as_ref().map(|_| flushed).unwrap_or(Ok(()))?),
+            }
+            match heard? {
+                Heard::Bytes(bytes) => return Ok(bytes),
+                Heard::Over => return Ok(0),
+                Heard::Starved if self.hear()? == 0 => return Ok(0),
+                Heard::Starved => {}
+            }
+        }
+    }
+
+    /// Writes of `first`, and then of `rest`, and says how much it took; that has gone to the kernel
+    /// once the channel [is flushed](Channel::is_flushed).
+    pub fn write(&mut self, first: &[u8], rest: &[u8]) -> io::Result<usize> {
+        self.flush()?;
+        let Some(session) = &mut self.session else {
+            let written = match (first, rest) {
+                (_, []) => (&self.socket).write(first)?,
+                ([], _) => (&self.socket).write(rest)?,
+                _ => (&self.socket).write_vectored(&[IoSlice::new(first), IoSlice::new(rest)])?,
+            };
+            self.sent_bytes += written as u64;
+            return Ok(written);
+        };
+        let mut taken = session.write(first)?;
+        if taken == first.len() {
+            taken += session.write(rest)?;
+        }
+        match self.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(taken),
+            flushed => flushed.map(|()| taken),
+        }
+    }
+
+    /// Writes all of a short message; an error where the kernel has no room for it, as a new
+    /// connection has.
+    pub fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut said = 0;
+        while said < bytes.len() {
+            said += self.write(&bytes[said..], &[])?;
+        }
+        self.flush()
+    }
+
+    /// Gives the kernel what it has not taken yet; `WouldBlock` if it does not take it all.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        while !session.unsent().is_empty() {
+            match (&self.socket).write(session.unsent()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(sent) => {
+                    session.sent(sent);
+                    self.sent_bytes += sent as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel has all that was written.
+    pub fn is_flushed(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.unsent().is_empty())
+    }
+
+    /// Ends the way out. TLS says that too, though nobody relies on it.
+    pub fn finish(&mut self) -> io::Result<()> {
+        if let Some(session) = &mut self.session {
+            session.finish()?;
+            match self.flush() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                flushed => flushed?,
+            }
+        }
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    /// Goes on without TLS, where the other end does not speak it: what was heard of it.
+    pub fn without_tls(&mut self) -> Vec<u8> {
+        self.session.take().map(|session| session.into_heard()).unwrap_or_default()
+    }
+
+    /// Bytes that went to the kernel so far.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// Bytes that came from the kernel so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// One large read of ciphertext; 0 is the end.
+    fn hear(&mut self) -> io::Result<usize> {
+        let Some(session) = &mut self.session else { return Ok(0) };
+        let room = session.room()?;
+        let read = loop {
+            match (&self.socket).read(room) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.received_bytes += read as u64;
+        session.heard(read)?;
+        Ok(read)
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Whether the other end speaks our protocol, and without TLS.
+pub fn is_plain(error: &io::Error) -> bool {
+    matches!(TlsError::within(error), Some(TlsError::Plain))
+}

@@ -1,0 +1,322 @@
+//! TLS 1.3 between two ends that share a key: who they are, and what they demand of each other.
+//!
+//! HKDF makes two Ed25519 identities of the [`Key`], one for the dialling end and one for the
+//! listening end. Each end shows its own as a raw public key (RFC 7250) and takes exactly the other's:
+//! no certificate authority, no names, no resumption, no tickets, no early data, one ALPN, one key
+//! exchange (X25519 with ML-KEM-768, so that what is recorded today stays closed to the machines of
+//! tomorrow; a handshake costs a fraction of a millisecond). rustls and aws-lc do all of it; nothing
+//! here is cryptography of our own.
+//!
+//! - *On the wire*, an attacker sees addresses, sizes and timing, and so what the stream's rate and
+//!   length are, and how well it compresses. He reads and changes nothing: a record that was changed,
+//!   put in another place, left out or played again ends its connection, and what it carried goes
+//!   again over another one. He can delay, and cut; a stream that he cuts is never taken for a whole
+//!   one, since its end is a message inside TLS, and the end of a connection says nothing. Recordings
+//!   are of no use: both ends contribute to each connection's secrets, which are gone with it, so that
+//!   even who gets the key later cannot open them (forward secrecy).
+//! - *With the address*, he can cost the listening end a bounded buffer and the work of a handshake for
+//!   each connection, for as long as a caller may take; and before the first welcome he can answer
+//!   in place of the other end and say no, which is only believed when every way says so.
+//! - *With the key*, he is either end. Holders are equals: the key does not tell them apart, and who
+//!   joins a running session must know its id, which goes over the wire inside TLS only. He still can
+//!   only say what the protocol allows, and can neither make the other end write what fails its check
+//!   nor exceed its memory.
+//!
+//! Does not know sockets, nor when a handshake takes place ([`session`]).
+
+pub mod session;
+
+use crate::error::Error;
+use crate::key::{KEY_BYTES, Key};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
+use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group, sign};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{
+    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
+use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName,
+    PeerIncompatible, ServerConfig, SignatureScheme,
+};
+use std::io;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What both ends must agree on; the versions of the protocol are settled inside.
+const ALPN: &[u8] = b"viamillipede/1";
+const SALT: &[u8] = b"viamillipede";
+const DIALLING: &[u8] = b"viamillipede 1, identity of the dialling end";
+const LISTENING: &[u8] = b"viamillipede 1, identity of the listening end";
+
+/// What an end needs for its handshakes. Clones share it.
+#[derive(Clone, Debug)]
+pub enum Side {
+    /// It dials, and speaks first.
+    Dialling(Arc<ClientConfig>),
+    /// It listens.
+    Listening(Arc<ServerConfig>),
+}
+
+/// Why there is no TLS on a connection, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// One end did not take the other's identity.
+    #[error("it has another key")]
+    OtherKey,
+    /// The other end speaks our protocol without TLS.
+    #[error("it speaks without encryption")]
+    Plain,
+    /// The other end speaks neither.
+    #[error("not viamillipede: byte 0 is {0:#04x}")]
+    Strange(u8),
+    /// It is TLS, and somebody else's.
+    #[error("not viamillipede, though it speaks TLS")]
+    Foreign,
+    /// Before the handshake is done nobody needs so many bytes, and after it no record is so long.
+    #[error("too many bytes without a meaning")]
+    TooLong,
+    /// There is nobody to write to.
+    #[error("closed by the other end")]
+    NotOpen,
+    /// Anything else that breaks the rules of TLS; a change on the way looks like this.
+    #[error("tls: {0}")]
+    Broken(rustls::Error),
+}
+
+impl Side {
+    /// The side that dials, for this key.
+    pub fn dialling(key: &Key) -> Result<Side, Error> {
+        let (own, other) = (identity(key, DIALLING)?, identity(key, LISTENING)?);
+        let provider = Arc::new(provider());
+        let pin = Arc::new(Pin::new(&other, &provider));
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(failed)?
+            .dangerous()
+            .with_custom_certificate_verifier(pin)
+            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(own)));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        config.enable_sni = false;
+        Ok(Side::Dialling(Arc::new(config)))
+    }
+
+    /// The side that listens, for this key.
+    pub fn listening(key: &Key) -> Result<Side, Error> {
+        let (own, other) = (identity(key, LISTENING)?, identity(key, DIALLING)?);
+        let provider = Arc::new(provider());
+        let pin = Arc::new(Pin::new(&other, &provider));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(failed)?
+            .with_client_cert_verifier(pin)
+            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(own)));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        // Where either end would have to do AES by hand, its wish prevails.
+        config.ignore_client_order = !has_aes();
+        Ok(Side::Listening(Arc::new(config)))
+    }
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> TlsError {
+        use rustls::Error::{AlertReceived, InvalidCertificate, NoApplicationProtocol};
+        match error {
+            InvalidCertificate(CertificateError::ApplicationVerificationFailure)
+            | AlertReceived(AlertDescription::AccessDenied) => TlsError::OtherKey,
+            NoApplicationProtocol
+            | AlertReceived(AlertDescription::NoApplicationProtocol)
+            | rustls::Error::PeerIncompatible(
+                PeerIncompatible::IncorrectCertificateTypeExtension,
+            ) => TlsError::Foreign,
+            error => TlsError::Broken(error),
+        }
+    }
+}
+
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+impl TlsError {
+    /// The one that is in there, if there is one.
+    pub fn within(error: &io::Error) -> Option<&TlsError> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+/// One end's identity: its private key, and the public one as it is shown.
+fn identity(key: &Key, label: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
+    let mut seed = Zeroizing::new([0; KEY_BYTES]);
+    Salt::new(HKDF_SHA256, SALT)
+        .extract(key.bytes())
+        .expand(&[label], HKDF_SHA256)
+        .and_then(|derived| derived.fill(&mut *seed))
+        .map_err(failed)?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(failed)?;
+    let private = pair.to_pkcs8v1().map_err(failed)?;
+    let signer =
+        sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(private.as_ref())).map_err(failed)?;
+    let public = signer.public_key().ok_or_else(|| failed("no public key"))?;
+    let shown = CertificateDer::from(public.to_vec());
+    Ok(Arc::new(CertifiedKey::new(vec![shown], signer)))
+}
+
+/// What both ends may use: AES-128-GCM first, the fastest where processors have it; ChaCha20 where
+/// they have not.
+fn provider() -> CryptoProvider {
+    let mut suites =
+        vec![cipher_suite::TLS13_AES_128_GCM_SHA256, cipher_suite::TLS13_CHACHA20_POLY1305_SHA256];
+    if !has_aes() {
+        suites.reverse();
+    }
+    CryptoProvider {
+        cipher_suites: suites,
+        kx_groups: vec![kx_group::X25519MLKEM768],
+        ..default_provider()
+    }
+}
+
+/// Whether the processor has AES.
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    let has = std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    let has = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    let has = false;
+    has
+}
+
+fn failed(error: impl ToString) -> Error {
+    Error::io("the key's identities", io::Error::other(error.to_string()))
+}
+
+/// Takes one public key, and no other.
+#[derive(Debug)]
+struct Pin {
+    public: CertificateDer<'static>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Pin {
+    fn new(other: &CertifiedKey, provider: &CryptoProvider) -> Pin {
+        let public = other.cert[0].clone(); // `identity` puts one there
+        Pin { public, algorithms: provider.signature_verification_algorithms }
+    }
+
+    fn judge(&self, shown: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+        if *shown == self.public {
+            return Ok(());
+        }
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let public = SubjectPublicKeyInfoDer::from(shown.as_ref());
+        verify_tls13_signature_with_raw_key(message, &public, signature, &self.algorithms)
+    }
+}
+
+/// TLS 1.2 is not even compiled in.
+fn too_old() -> rustls::Error {
+    PeerIncompatible::Tls12NotOffered.into()
+}
+
+impl ServerCertVerifier for Pin {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.judge(shown).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(too_old())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify(message, shown, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for Pin {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.judge(shown).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(too_old())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify(message, shown, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
