@@ -88,9 +88,9 @@ pub fn adopt(socket: Socket) -> io::Result<Socket> {
 
 /// Has the kernel end this connection when the other end's kernel takes nothing for a while. For a receiver,
 /// whose own silence detector has to be slow: what it hears may be late for other reasons than a cut.
-pub fn end_untaken(stream: &TcpStream) -> io::Result<()> {
+pub fn end_untaken(connection: &impl AsFd) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNTAKEN))?;
-    let _ = stream; // not used where the system has no such option
+    socket2::SockRef::from(connection).set_tcp_user_timeout(Some(UNTAKEN))?;
+    let _ = connection; // not used where the system has no such option
     Ok(())
 }

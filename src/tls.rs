@@ -201,6 +201,7 @@ fn has_aes() -> bool {
     has
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: impl ToString) -> Error {
     Error::io("the key's identities", io::Error::other(error.to_string()))
 }

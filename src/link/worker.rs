@@ -123,7 +123,7 @@ impl Worker {
         crew: Crew,
     ) -> io::Result<(Worker, Handle)> {
         if crew.role == Role::Receiver {
-            net::end_untaken(&stream)?;
+            net::end_untaken(&channel)?;
         }
         let outbox = Arc::new(Outbox::new()?);
         let received = Arc::new(AtomicU64::new(0));
