@@ -38,9 +38,12 @@ impl KeyArgs {
         }
     }
 
-    /// Where the key is of two ends that need none.
+    /// Where the key is of two ends in one process.
     pub(super) fn source_of_loop(&self) -> KeySource {
-        self.key_file.clone().map_or(KeySource::Plain, KeySource::File)
+        match self.source(true) {
+            KeySource::Unsaid { .. } => KeySource::Own,
+            said => said,
+        }
     }
 }
 

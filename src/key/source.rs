@@ -25,6 +25,8 @@ pub enum KeySource {
     Plain,
     /// It is in this file.
     File(PathBuf),
+    /// Both ends are of this process: it is new, and nobody else will ever have it.
+    Own,
     /// Nothing.
     Unsaid {
         /// Whether this end waits for the other, and so may make one.
@@ -47,6 +49,7 @@ impl KeySource {
     pub fn find(&self) -> Result<Found, Error> {
         let listens = match self {
             KeySource::Plain => return Ok(Found { security: Security::Plain, is_new: false }),
+            KeySource::Own => return Ok(given(Key::generate()?)),
             KeySource::File(path) => return Ok(given(file::read(path)?)),
             KeySource::Unsaid { listens } => *listens,
         };

@@ -41,8 +41,8 @@ impl Channel {
         Ok(())
     }
 
-    /// Reads into `first`, and what follows it into `rest`; 0 is the end, and does not say that it is
-    /// the right one.
+    /// Reads into `first`, and what follows it into `rest`; 0 is the end. Inside TLS that is an end which
+    /// the other end has declared; any other is an error.
     pub fn read(&mut self, first: &mut [u8], rest: &mut [u8]) -> io::Result<usize> {
         loop {
             let Some(session) = &mut self.session else {
@@ -61,7 +61,7 @@ impl Channel {
             match heard? {
                 Heard::Bytes(bytes) => return Ok(bytes),
                 Heard::Over => return Ok(0),
-                Heard::Starved if self.hear()? == 0 => return Ok(0),
+                Heard::Starved if self.hear()? == 0 => return Err(TlsError::Cut.into()),
                 Heard::Starved => {}
             }
         }

@@ -1,6 +1,6 @@
 //! Ends that die, stop or start anew without a word.
 
-use super::process::{End, Pair};
+use super::process::{End, Guard, Pair};
 use super::stream::{Drain, feed, put};
 use super::{LONG, MARGIN, SHORT, at_once, sample, scatter};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
@@ -66,10 +66,12 @@ fn killed_sender(seed: u64) -> Box<dyn FnOnce() + Send> {
     })
 }
 
-/// Ends of either way of dialling, and one connection, four or sixteen.
+/// Ends of either way of dialling, with or without a key, and one connection, four or sixteen.
 pub fn some_pair(seed: u64) -> Pair {
     let flags = ["--workers 1", "--workers 4", "--workers 16"][scatter(seed) as usize % 3];
-    if is_reversed(seed) { Pair::reversed(SHORT, flags) } else { Pair::start(SHORT, flags) }
+    let guard = if seed & 4 == 0 { Guard::Plain } else { Guard::Key };
+    let start = if is_reversed(seed) { Pair::reversed_guarded } else { Pair::guarded };
+    start(guard, SHORT, flags)
 }
 
 pub fn is_reversed(seed: u64) -> bool {

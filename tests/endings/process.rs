@@ -17,6 +17,18 @@ use std::time::{Duration, Instant};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_viamillipede");
 
+/// A key, as good as any other.
+pub const KEY: &str = "vmkey1_aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dyp4xkgk";
+
+/// How both ends are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Not at all.
+    Plain,
+    /// By [`KEY`].
+    Key,
+}
+
 /// One running process.
 pub struct End {
     child: Child,
@@ -34,15 +46,29 @@ pub struct Ended {
 impl End {
     /// `viamillipede LINE`, quiet and plain, with pipes at stdin and stdout.
     pub fn start(line: &str) -> End {
+        End::guarded(Guard::Plain, line)
+    }
+
+    /// The same, protected like this.
+    pub fn guarded(guard: Guard, line: &str) -> End {
+        End::telling(guard, &format!("{line} -q"))
+    }
+
+    /// The same with a key of its own.
+    pub fn holding(key: &str, line: &str) -> End {
         let mut command = Command::new(PROGRAM);
-        command.args(line.split_whitespace()).args(["--plain", "-q"]);
+        command.args(line.split_whitespace()).arg("-q").env("VIAMILLIPEDE_KEY", key);
         End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
     }
 
     /// The same, and it tells what it has done.
-    pub fn telling(line: &str) -> End {
+    pub fn telling(guard: Guard, line: &str) -> End {
         let mut command = Command::new(PROGRAM);
-        command.args(line.split_whitespace()).arg("--plain");
+        command.args(line.split_whitespace());
+        match guard {
+            Guard::Plain => command.arg("--plain"),
+            Guard::Key => command.env("VIAMILLIPEDE_KEY", KEY),
+        };
         End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
     }
 
@@ -183,19 +209,28 @@ pub struct Pair {
 impl Pair {
     /// A receiver that listens and a sender that dials it, each with its own `patience` and `flags`.
     pub fn start(patience: u64, flags: &str) -> Pair {
-        let mut rx = End::start(&format!("rx 127.0.0.1:0 --patience {patience}"));
+        Pair::guarded(Guard::Plain, patience, flags)
+    }
+
+    /// The same, protected like this.
+    pub fn guarded(guard: Guard, patience: u64, flags: &str) -> Pair {
+        let mut rx = End::guarded(guard, &format!("rx 127.0.0.1:0 --patience {patience}"));
         let port = rx.port();
-        let tx = End::start(&format!("tx 127.0.0.1:{port} --patience {patience} {flags}"));
-        Pair { tx, rx, port }
+        let tx = format!("tx 127.0.0.1:{port} --patience {patience} {flags}");
+        Pair { tx: End::guarded(guard, &tx), rx, port }
     }
 
     /// The same with the roles of the connection turned round.
     pub fn reversed(patience: u64, flags: &str) -> Pair {
-        let mut tx = End::start(&format!("tx --listen 127.0.0.1:0 --patience {patience}"));
+        Pair::reversed_guarded(Guard::Plain, patience, flags)
+    }
+
+    /// The same, protected like this.
+    pub fn reversed_guarded(guard: Guard, patience: u64, flags: &str) -> Pair {
+        let mut tx = End::guarded(guard, &format!("tx --listen 127.0.0.1:0 --patience {patience}"));
         let port = tx.port();
-        let rx =
-            End::start(&format!("rx --connect 127.0.0.1:{port} --patience {patience} {flags}"));
-        Pair { tx, rx, port }
+        let rx = format!("rx --connect 127.0.0.1:{port} --patience {patience} {flags}");
+        Pair { tx, rx: End::guarded(guard, &rx), port }
     }
 
     /// Waits for both ends: how `tx` ended, how `rx` ended.

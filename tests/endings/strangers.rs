@@ -61,7 +61,10 @@ fn bother(port: u16) -> Vec<TcpStream> {
     at_once(vec![
         Box::new(move || is_answered(port, &garbage, None)),
         Box::new(move || is_answered(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", None)),
-        Box::new(move || is_answered(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", None)),
+        Box::new(move || {
+            let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+            is_answered(port, hello, Some(RefusalKind::Plain));
+        }),
         Box::new(move || is_answered(port, &long, None)),
         Box::new(move || is_answered(port, &other_body, None)),
         Box::new(move || {
