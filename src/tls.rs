@@ -99,8 +99,12 @@ pub enum TlsError {
 impl Side {
     /// The side that dials, for this key.
     pub fn dialling(key: &Key) -> Result<Side, Error> {
+        Side::dialling_by(key, provider())
+    }
+
+    fn dialling_by(key: &Key, provider: CryptoProvider) -> Result<Side, Error> {
         let (own, other) = (identity(key, DIALLING)?, identity(key, LISTENING)?);
-        let provider = Arc::new(provider());
+        let provider = Arc::new(provider);
         let pin = Arc::new(Pin::new(&other, &provider));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
@@ -116,8 +120,12 @@ impl Side {
 
     /// The side that listens, for this key.
     pub fn listening(key: &Key) -> Result<Side, Error> {
+        Side::listening_by(key, provider())
+    }
+
+    fn listening_by(key: &Key, provider: CryptoProvider) -> Result<Side, Error> {
         let (own, other) = (identity(key, LISTENING)?, identity(key, DIALLING)?);
-        let provider = Arc::new(provider());
+        let provider = Arc::new(provider);
         // The first random number takes the library some 20 ms, which the first caller shall not wait for.
         provider.secure_random.fill(&mut [0]).map_err(|_| failed("no random numbers"))?;
         let pin = Arc::new(Pin::new(&other, &provider));
@@ -325,5 +333,26 @@ impl ClientCertVerifier for Pin {
 
     fn requires_raw_public_keys(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked out by other programs (`openssl kdf`, `openssl pkey`), of the key of the bytes 0 to 31.
+    #[test]
+    fn identities_are_derived_like_this_for_ever() {
+        const TEXT: &[u8] = b"vmkey1_aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dyp4xkgk";
+        let key = Key::parse(TEXT).expect("the golden key");
+        let golden = [
+            (DIALLING, "15a8bab065bc571af9c161ed7a3430b5542d1f281e8a544c727d242203444876"),
+            (LISTENING, "612797cce7db463313dfc6ef047ecbb1b835f94fecb7db49bac3a752cd6e9cc8"),
+        ];
+        for (label, golden) in golden {
+            let shown = identity(&key, label).expect("any key will do").cert[0].to_vec();
+            let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, format!("302a300506032b6570032100{golden}"));
+        }
     }
 }

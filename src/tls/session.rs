@@ -46,6 +46,8 @@ pub struct Session {
     spare: Vec<u8>,
     taken: usize,
     is_open: bool,
+    /// The other end has said that it is done; rustls says so once.
+    is_over: bool,
 }
 
 enum Machine {
@@ -113,7 +115,8 @@ impl Session {
             }
         };
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        Ok(Session { machine, incoming, outgoing, spare: Vec::new(), taken: 0, is_open: false })
+        let (spare, taken, is_open, is_over) = (Vec::new(), 0, false, false);
+        Ok(Session { machine, incoming, outgoing, spare, taken, is_open, is_over })
     }
 
     /// Goes on with the handshake as far as what was heard allows; says whether it is done.
@@ -135,7 +138,6 @@ impl Session {
         let wanted = room.bytes();
         let mut spare = mem::take(&mut self.spare);
         self.taken += room.fill(&spare[self.taken..]);
-        let mut end = Read::Starved;
         if self.taken == spare.len() {
             spare.clear();
             self.taken = 0;
@@ -148,13 +150,16 @@ impl Session {
             match done {
                 Done::Something | Done::TheWish => continue,
                 Done::Starved => {}
-                Done::Over => end = Read::Over,
+                Done::Over => self.is_over = true,
             }
             break;
         }
         self.spare = spare;
-        let read = wanted - room.bytes();
-        Ok(if read > 0 { Read::Bytes(read) } else { end })
+        Ok(match wanted - room.bytes() {
+            0 if self.is_over => Read::Over,
+            0 => Read::Starved,
+            read => Read::Bytes(read),
+        })
     }
 
     /// Room for ciphertext; [`Session::heard`] says how much of it was filled.
@@ -400,3 +405,6 @@ fn put(place: &mut &mut [u8], bytes: &[u8]) -> usize {
     *place = left;
     moved
 }
+
+#[cfg(test)]
+mod tests;

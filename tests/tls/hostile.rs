@@ -1,5 +1,6 @@
 //! DESTs that lead to somebody else: none of them is believed while another leads to the other end.
 
+use super::between::{Between, Verdict};
 use super::{ended, other_key};
 use crate::endings::process::{End, Ended, Guard};
 use crate::endings::stream::feed;
@@ -60,6 +61,27 @@ fn others() -> Vec<u16> {
         });
     }));
     ports
+}
+
+/// The same refusal is not believed any more from a way that has led to the other end.
+#[test]
+fn once_it_was_welcome_an_end_believes_no_refusal_that_nobody_vouches_for() {
+    const TOTAL: u64 = 8 << 20;
+    let mut rx = End::guarded(Guard::Key, &format!("rx 127.0.0.1:0 --patience {LONG}"));
+    let mut no = Vec::new();
+    Answer::Refuse(Refusal::new(RefusalKind::Plain, "no")).encode(&mut no);
+    let between = Between::start(rx.port(), move |piece| match piece.connection {
+        0 if piece.is_dialled && piece.number == 100 => Verdict::Last(Vec::new()),
+        1..=3 if !piece.is_dialled => Verdict::Last(no.clone()),
+        _ => Verdict::Go(piece.bytes.clone()),
+    });
+    let line = format!("tx 127.0.0.1:{} --patience {LONG} --workers 1", between.port);
+    let mut tx = End::guarded(Guard::Key, &line);
+    let drain = rx.drain();
+    feed(tx.stdin(), TOTAL);
+    assert_eq!([ended(&mut tx).code, ended(&mut rx).code], [0, 0]);
+    assert_eq!(drain.finish(), TOTAL);
+    assert!(between.said(4, true).len() > 1 << 20, "three were refused before it");
 }
 
 fn dests(ports: impl IntoIterator<Item = u16>) -> String {
