@@ -55,9 +55,9 @@ Examples:
                                                       transmit to it, with that key
   viamillipede keygen ~/backup.key                    a key to keep at both hosts:
   zfs send pool/fs@now | viamillipede tx --key-file ~/backup.key --zstd --workers 8 host:5000
-  viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
+  viamillipede tx 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
                                                       over two networks, the first one preferred
-  viamillipede rx --plain --connect host:5000 > copy  receive from one that waits with `tx --listen`
+  viamillipede rx --connect host:5000 > copy          receive from one that waits with `tx --listen`
 
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6 command failed,
 7 busy, 128+N ended by signal N.";
