@@ -10,6 +10,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use viamillipede::proto::hello::{Answer, Refusal, RefusalKind};
 
+const WORDS: &str = "type your key here";
+
 /// Somebody at a port of his own, who does this with each caller once that has said something.
 fn somebody(does: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -26,7 +28,7 @@ fn somebody(does: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
 /// Who says no without having shown that he may.
 fn refusing(reason: RefusalKind) -> u16 {
     let mut no = Vec::new();
-    Answer::Refuse(Refusal::new(reason, "no")).encode(&mut no);
+    Answer::Refuse(Refusal::new(reason, WORDS)).encode(&mut no);
     somebody(move |mut caller| drop(caller.write_all(&no)))
 }
 
@@ -69,7 +71,7 @@ fn once_it_was_welcome_an_end_believes_no_refusal_that_nobody_vouches_for() {
     const TOTAL: u64 = 8 << 20;
     let mut rx = End::guarded(Guard::Key, &format!("rx 127.0.0.1:0 --patience {LONG}"));
     let mut no = Vec::new();
-    Answer::Refuse(Refusal::new(RefusalKind::Plain, "no")).encode(&mut no);
+    Answer::Refuse(Refusal::new(RefusalKind::Plain, WORDS)).encode(&mut no);
     let between = Between::start(rx.port(), move |piece| match piece.connection {
         0 if piece.is_dialled && piece.number == 100 => Verdict::Last(Vec::new()),
         1..=3 if !piece.is_dialled => Verdict::Last(no.clone()),
@@ -112,6 +114,7 @@ fn only_when_all_say_no_it_is_believed() {
     let ports: Vec<u16> = refusers.iter().map(|it| it.0).collect();
     let Ended { code, said } = says(ports.clone(), LONG);
     assert_eq!(code, 3, "{said}");
+    assert!(!said.contains(WORDS), "strangers have no say in what people read: {said}");
     at_once(
         others()
             .into_iter()
