@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 pub struct Config {
     /// Foot size of the session, in bytes.
     pub foot_bytes: u32,
+    /// Feet that its owner holds at most: with so many offered and not acked, the source waits.
+    pub buffer_feet: u64,
     /// How long without progress before giving up; `None` is for ever.
     pub patience: Option<Duration>,
 }
@@ -121,6 +123,8 @@ pub struct Sender {
     acked: Ranges,
     unsent: BTreeSet<u64>,
     lost: BTreeSet<u64>,
+    /// Feet offered and not acked.
+    held_feet: u64,
     /// Wire bytes of the feet in `unsent` and `lost`.
     backlog_bytes: u64,
     /// One more than the highest foot sent.
@@ -174,6 +178,7 @@ impl Sender {
             acked: Ranges::default(),
             unsent: BTreeSet::new(),
             lost: BTreeSet::new(),
+            held_feet: 0,
             backlog_bytes: 0,
             sent_feet: 0,
             different_feet: 0,
@@ -212,6 +217,7 @@ impl Sender {
         assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
         self.unsent.insert(header.id);
+        self.held_feet += 1;
         self.feet[place] = Some(Foot { header, copies: [None; 2], was_sent: false });
     }
 

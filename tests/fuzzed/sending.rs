@@ -33,7 +33,7 @@ struct Owner {
 pub fn play(bytes: &[u8]) {
     let mut tape = Tape(bytes);
     let now = Instant::now();
-    let config = Config { foot_bytes: FOOT, patience: Some(PATIENCE) };
+    let config = Config { foot_bytes: FOOT, buffer_feet: 16, patience: Some(PATIENCE) };
     let mut owner = Owner {
         sender: Sender::new(config, now),
         now,

@@ -50,6 +50,8 @@ pub(super) struct Summary {
     /// When the first and the last foot was acked.
     pub(super) first_ack: u64,
     pub(super) last_ack: u64,
+    /// The longest time between two feet that came into order.
+    pub(super) longest_wait: u64,
     /// Every foot that went to a worker: when, over which link, and which.
     pub(super) sends: Vec<(u64, usize, u64)>,
     pub(super) end: u64,
@@ -85,6 +87,8 @@ pub(super) struct World {
     closes: u64,
     first_ack: u64,
     last_ack: u64,
+    last_write: Option<u64>,
+    longest_wait: u64,
     sends: Vec<(u64, usize, u64)>,
     timeouts: [(u64, u32); 2],
     most_timeouts: u32,
@@ -98,7 +102,8 @@ impl World {
         let base = Instant::now();
         let patience = plan.patience.map(Duration::from_nanos);
         let (foot_bytes, window_feet) = (plan.foot_bytes, plan.window_feet);
-        let sender = Sender::new(sender::Config { foot_bytes, patience }, base);
+        let buffer_feet = plan.buffers;
+        let sender = Sender::new(sender::Config { foot_bytes, buffer_feet, patience }, base);
         let open_feet = plan.open_feet;
         let config = receiver::Config { foot_bytes, window_feet, open_feet, patience };
         let links = plan.links.iter().map(|link| Link::new(link.bytes_per_second, link.delay));
@@ -124,6 +129,8 @@ impl World {
             closes: 0,
             first_ack: 0,
             last_ack: 0,
+            last_write: None,
+            longest_wait: 0,
             sends: Vec::new(),
             timeouts: [(0, 0); 2],
             most_timeouts: 0,
@@ -169,6 +176,7 @@ impl World {
             most_timeouts: self.most_timeouts,
             first_ack: self.first_ack,
             last_ack: self.last_ack,
+            longest_wait: self.longest_wait,
             sends: std::mem::take(&mut self.sends),
             end: self.agenda.now,
         })
