@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 const SAMPLE: Duration = Duration::from_millis(2);
 /// A round trip stays the minimum for this long.
 const RTT_MEMORY: Duration = Duration::from_secs(10);
-/// A path on which nothing has moved for this long loses half its rate at each heartbeat.
-const STANDSTILL: Duration = Duration::from_secs(1);
+/// A path on which nothing has moved for this long loses half its rate at each heartbeat. Two of the other
+/// end's heartbeats: of a foot that is on its way for longer there is no other news.
+const STANDSTILL: Duration = Duration::from_secs(2);
 /// A worker that delivers a foot within this time may hold a second one that is not yet with the
 /// kernel: it bridges the hand-over between the threads, and a slow worker hoards nothing.
 const QUICK_FOOT: Duration = Duration::from_millis(50);
