@@ -9,7 +9,7 @@ mod hear;
 mod opening;
 
 use super::frame::{Abort, Ack, Done, End, Frame, MAX_ACK_RANGES};
-use super::liveness::Liveness;
+use super::liveness::{Liveness, Pace};
 use super::reassembler::Reassembler;
 use super::{Failure, WorkerId};
 use crate::foot::{FootHeader, Hash};
@@ -39,6 +39,8 @@ pub struct Config {
     pub open_feet: u64,
     /// How long without progress before giving up; `None` is for ever.
     pub patience: Option<Duration>,
+    /// How often heartbeats go out.
+    pub pace: Pace,
 }
 
 /// What can happen to a [`Receiver`].
@@ -173,7 +175,7 @@ impl Receiver {
     /// An empty receiver whose patience begins at `now`.
     pub fn new(config: Config, now: Instant) -> Receiver {
         Receiver {
-            liveness: Liveness::new(config.patience, now),
+            liveness: Liveness::new(config.patience, config.pace, now),
             window: Reassembler::new(config.window_feet),
             opening: Opening::new(config.open_feet, config.window_feet, now),
             config,

@@ -15,7 +15,7 @@ mod schedule;
 mod spill;
 
 use super::frame::{Abort, Done, End, Frame, Ping};
-use super::liveness::Liveness;
+use super::liveness::{Liveness, Pace};
 use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
@@ -33,6 +33,8 @@ pub struct Config {
     pub buffer_feet: u64,
     /// How long without progress before giving up; `None` is for ever.
     pub patience: Option<Duration>,
+    /// How often heartbeats go out.
+    pub pace: Pace,
 }
 
 /// What can happen to a [`Sender`].
@@ -172,7 +174,7 @@ impl Sender {
     pub fn new(config: Config, now: Instant) -> Sender {
         Sender {
             config,
-            liveness: Liveness::new(config.patience, now),
+            liveness: Liveness::new(config.patience, config.pace, now),
             feet: VecDeque::new(),
             base: 0,
             acked: Ranges::default(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 use viamillipede::proto::frame::{Ack, Frame};
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::sender::{Config, Event, Input, Sender};
 use viamillipede::proto::{LinkId, WorkerId};
 
@@ -38,7 +39,12 @@ impl Tx {
 
     pub(super) fn with_patience(window_feet: u64, patience: Option<Duration>) -> Tx {
         let now = Instant::now();
-        let config = Config { foot_bytes: FOOT, buffer_feet: BUFFER_FEET, patience };
+        let config = Config {
+            foot_bytes: FOOT,
+            buffer_feet: BUFFER_FEET,
+            patience,
+            pace: Pace::for_patience(patience),
+        };
         Tx {
             sender: Sender::new(config, now),
             now,

@@ -15,6 +15,7 @@ use super::rng::Rng;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use viamillipede::foot::FootHeader;
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::receiver::{self, Receiver};
 use viamillipede::proto::sender::{self, Counts, Sender};
 use viamillipede::proto::{Failure, WorkerId};
@@ -102,10 +103,11 @@ impl World {
         let base = Instant::now();
         let patience = plan.patience.map(Duration::from_nanos);
         let (foot_bytes, window_feet) = (plan.foot_bytes, plan.window_feet);
+        let pace = Pace::for_patience(patience);
         let buffer_feet = plan.buffers;
-        let sender = Sender::new(sender::Config { foot_bytes, buffer_feet, patience }, base);
+        let sender = Sender::new(sender::Config { foot_bytes, buffer_feet, patience, pace }, base);
         let open_feet = plan.open_feet;
-        let config = receiver::Config { foot_bytes, window_feet, open_feet, patience };
+        let config = receiver::Config { foot_bytes, window_feet, open_feet, patience, pace };
         let links = plan.links.iter().map(|link| Link::new(link.bytes_per_second, link.delay));
         let slots = plan.links.iter().enumerate().flat_map(|(link, plan)| {
             (0..plan.workers).map(move |_| Slot { link, conn: None, tries: 0 })
