@@ -15,7 +15,7 @@ mod schedule;
 mod spill;
 
 use super::frame::{Abort, Done, End, Frame, Ping};
-use super::liveness::Liveness;
+use super::liveness::{Liveness, Pace};
 use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
@@ -29,8 +29,12 @@ use std::time::{Duration, Instant};
 pub struct Config {
     /// Foot size of the session, in bytes.
     pub foot_bytes: u32,
+    /// Feet that its owner holds at most: with so many offered and not acked, the source waits.
+    pub buffer_feet: u64,
     /// How long without progress before giving up; `None` is for ever.
     pub patience: Option<Duration>,
+    /// How often heartbeats go out.
+    pub pace: Pace,
 }
 
 /// What can happen to a [`Sender`].
@@ -121,6 +125,8 @@ pub struct Sender {
     acked: Ranges,
     unsent: BTreeSet<u64>,
     lost: BTreeSet<u64>,
+    /// Feet offered and not acked.
+    held_feet: u64,
     /// Wire bytes of the feet in `unsent` and `lost`.
     backlog_bytes: u64,
     /// One more than the highest foot sent.
@@ -168,12 +174,13 @@ impl Sender {
     pub fn new(config: Config, now: Instant) -> Sender {
         Sender {
             config,
-            liveness: Liveness::new(config.patience, now),
+            liveness: Liveness::new(config.patience, config.pace, now),
             feet: VecDeque::new(),
             base: 0,
             acked: Ranges::default(),
             unsent: BTreeSet::new(),
             lost: BTreeSet::new(),
+            held_feet: 0,
             backlog_bytes: 0,
             sent_feet: 0,
             different_feet: 0,
@@ -212,6 +219,7 @@ impl Sender {
         assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
         self.unsent.insert(header.id);
+        self.held_feet += 1;
         self.feet[place] = Some(Foot { header, copies: [None; 2], was_sent: false });
     }
 
