@@ -200,6 +200,20 @@ fn a_stranger_gets_no_more_room_than_a_handshake_needs() {
     assert!(refused);
 }
 
+/// Who meddles last: when an end has said its last word it still hears what comes.
+#[test]
+fn a_record_that_was_changed_is_an_error_even_behind_the_end() {
+    let Pair { mut dialling, mut listening } = Pair::open();
+    dialling.finish().expect("it is open");
+    listening.write(b"wait").expect("it is open");
+    let mut record = listening.unsent().to_vec();
+    *record.last_mut().expect("a record") ^= 1;
+    dialling.room().expect("there is room")[..record.len()].copy_from_slice(&record);
+    dialling.heard(record.len()).expect("it begins as TLS does");
+    let error = dialling.read(&mut [0; 4], &mut []).expect_err("it is not what was written");
+    assert_eq!(error.to_string(), "tls: cannot decrypt peer's message");
+}
+
 /// The keys of a connection change after some 2^24 records: 256 GiB, or here 1 MiB.
 #[test]
 fn the_keys_change_in_the_middle_of_a_stream() {
