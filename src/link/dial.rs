@@ -202,6 +202,7 @@ impl Dialler {
         }
         let settled = first.settled;
         self.slots.limit(settled.workers);
+        greeted.claim.settle();
         match self.carry(greeted, settled) {
             Ok(was_good) => Attempt::Lived { was_good },
             Err(error) => Attempt::Missed(Miss::of(&error)),
