@@ -184,11 +184,16 @@ impl Dialler {
         };
         let welcome = match &greeted.answer {
             Answer::Welcome(welcome) => welcome,
-            // The session is settled to fewer; which of them are in use is for us to say.
+            // The session is settled to fewer; which of them are in use is for us to say. Once there was
+            // a welcome it is known to how many, and nobody else may say so.
             Answer::Refuse(Refusal { reason: RefusalKind::Workers, .. })
                 if greeted.claim.index > 0 =>
             {
                 self.slots.limit(greeted.claim.index);
+                // In this order, for the welcome may come just now.
+                if let Some(first) = self.welcomed.get() {
+                    self.slots.limit(first.settled.workers);
+                }
                 return Attempt::Superfluous;
             }
             Answer::Refuse(refusal) => return Attempt::Missed(Miss::Refused(refusal.clone())),

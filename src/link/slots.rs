@@ -26,7 +26,11 @@ pub(super) struct Claim {
 }
 
 #[derive(Debug)]
-struct Places(Vec<Place>);
+struct Places {
+    all: Vec<Place>,
+    /// So many of them are in use.
+    count: usize,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
@@ -45,13 +49,17 @@ struct Holder {
 impl Slots {
     /// Free places for so many connections.
     pub(super) fn new(count: u16) -> Slots {
-        let places = Places(vec![Place::default(); count.into()]);
+        let count = usize::from(count);
+        let places = Places { all: vec![Place::default(); count], count };
         Slots { places: Mutex::new(places), changed: Condvar::new() }
     }
 
-    /// There are no more than `count` places, as far as is known now; but one at least.
+    /// There are `count` places, as far as is known now; but one at least, and no more than at first.
     pub(super) fn limit(&self, count: u16) {
-        self.lock().0.truncate(count.max(1).into());
+        let mut places = self.lock();
+        places.count = usize::from(count).clamp(1, places.all.len().max(1));
+        drop(places);
+        self.changed.notify_all();
     }
 
     /// A place for this dialler: the one of its own number if that is free.
@@ -82,7 +90,7 @@ impl Slots {
 impl Claim {
     /// Its connection is welcome: the place is its own, unless another one took it over meanwhile.
     pub(super) fn settle(&self) {
-        if let Some(place) = self.slots.lock().0.get_mut(usize::from(self.index))
+        if let Some(place) = self.slots.lock().all.get_mut(usize::from(self.index))
             && place.heir == Some(self.holder)
         {
             *place = Place { holder: place.heir, heir: None };
@@ -93,7 +101,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut places = self.slots.lock();
-        if let Some(place) = places.0.get_mut(usize::from(self.index)) {
+        if let Some(place) = places.all.get_mut(usize::from(self.index)) {
             place.holder = place.holder.filter(|holder| *holder != self.holder);
             place.heir = place.heir.filter(|heir| *heir != self.holder);
         }
@@ -110,11 +118,15 @@ impl Place {
 }
 
 impl Places {
+    fn in_use(&self) -> &[Place] {
+        self.all.get(..self.count).unwrap_or(&self.all)
+    }
+
     fn claim(&mut self, holder: Holder) -> Option<u16> {
         let own = usize::from(holder.dialler);
-        let is_free = self.0.get(own).is_some_and(|place| place.owner().is_none());
+        let is_free = self.in_use().get(own).is_some_and(|place| place.owner().is_none());
         let index = if is_free { own } else { self.find(holder.link)? };
-        let place = &mut self.0[index];
+        let place = &mut self.all[index];
         if place.holder.is_none() {
             place.holder = Some(holder);
         } else {
@@ -125,11 +137,11 @@ impl Places {
 
     /// A free place; or else, for a link that has none, one of a link that has several.
     fn find(&self, link: LinkId) -> Option<usize> {
-        if let Some(free) = self.0.iter().position(|place| place.owner().is_none()) {
+        if let Some(free) = self.in_use().iter().position(|place| place.owner().is_none()) {
             return Some(free);
         }
         let mut owned: BTreeMap<LinkId, Vec<usize>> = BTreeMap::new();
-        for (index, place) in self.0.iter().enumerate() {
+        for (index, place) in self.in_use().iter().enumerate() {
             let places = owned.entry(place.owner()?.link).or_default();
             if place.heir.is_none() {
                 places.push(index);
@@ -194,7 +206,8 @@ mod tests {
         assert!(!slots.has_place(A));
         // Those who lost theirs give nothing back.
         drop(held);
-        let holders: Vec<_> = slots.lock().0.iter().filter_map(|place| place.holder).collect();
+        let holders: Vec<_> =
+            slots.lock().in_use().iter().filter_map(|place| place.holder).collect();
         let links: Vec<_> = holders.iter().map(|it| it.link).collect();
         assert!(links.contains(&B) && links.contains(&C) && links.len() == 2, "{links:?}");
     }
@@ -203,7 +216,7 @@ mod tests {
     fn a_place_changes_hands_only_once_the_newcomer_is_welcome() {
         let slots = slots(8, 2);
         let held = [0, 2].map(|it| slots.claim(A, it).expect("it is free"));
-        let places = || slots.lock().0.iter().map(Place::owner).collect::<Vec<_>>();
+        let places = || slots.lock().in_use().iter().map(Place::owner).collect::<Vec<_>>();
         let before = places();
         let refused = slots.claim(B, 1).expect("A has two");
         assert!(!slots.has_place(C), "nobody has a second one that is not promised");
