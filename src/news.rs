@@ -43,6 +43,8 @@ pub enum Fact {
         peer: String,
         /// Why.
         cause: String,
+        /// How many others were not let in since the last that was told of.
+        others: u32,
     },
     /// The scheduler has no use for a link: what it carried would come too late.
     PassedOver(LinkId),

@@ -4,15 +4,19 @@
 //! not keep the session's own connections out. So there is a limit for each address and one for all, and
 //! beyond it somebody chosen at random is dropped: who needs many round trips survives as likely as
 //! anybody else, and nobody can hold a place by coming first. Callers from an address that has a connection
-//! in the session are dropped last. A pure decision: does not know sockets, or where randomness comes from.
+//! in the session, or had one, are dropped last. Who is turned away is told, but not of each. Pure decisions: does not know
+//! sockets, or where randomness and the time come from.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 /// Callers at a time.
-pub(super) const MAX_CALLERS: usize = 256;
+const MAX_CALLERS: usize = 256;
 /// Callers at a time from one address, or from one network of v6 that a single host may own. Enough for all
 /// connections of a session with many to come at once.
-pub(super) const MAX_OF_ONE: usize = 128;
+const MAX_OF_ONE: usize = 128;
+/// Least time between two that are told to have been turned away.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a caller comes from, as far as it counts: its v4 address, or the /64 of its v6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,19 +43,43 @@ pub(super) fn surplus(
     random: u32,
 ) -> Option<usize> {
     let newest = *callers.last()?;
-    let pick = |places: Vec<usize>| places.get(random as usize % places.len().max(1)).copied();
-    let those = |wanted: &dyn Fn(Origin) -> bool| {
-        (0..callers.len()).filter(|&place| wanted(callers[place])).collect::<Vec<_>>()
-    };
-    let of_newest = those(&|origin| origin == newest);
-    if of_newest.len() > MAX_OF_ONE {
-        return pick(of_newest);
+    if callers.iter().filter(|origin| **origin == newest).count() > MAX_OF_ONE {
+        return pick(callers, |origin| origin == newest, random);
     }
-    if callers.len() <= MAX_CALLERS {
-        return None;
+    if callers.len() > MAX_CALLERS { any(callers, is_known, random) } else { None }
+}
+
+/// The place of one that has to go, however few there are; none where there is nobody.
+pub(super) fn any(
+    callers: &[Origin],
+    is_known: impl Fn(Origin) -> bool,
+    random: u32,
+) -> Option<usize> {
+    pick(callers, |origin| !is_known(origin), random).or_else(|| pick(callers, |_| true, random))
+}
+
+fn pick(callers: &[Origin], is_wanted: impl Fn(Origin) -> bool, random: u32) -> Option<usize> {
+    let places: Vec<usize> = (0..callers.len()).filter(|&at| is_wanted(callers[at])).collect();
+    places.get(random as usize % places.len().max(1)).copied()
+}
+
+/// Those who are turned away: one in a second is told of, with the number of the others.
+#[derive(Debug, Default)]
+pub(super) struct TurnedAway {
+    told: Option<Instant>,
+    others: u32,
+}
+
+impl TurnedAway {
+    /// One more. If it is to be told: how many others were not since the last that was.
+    pub(super) fn count(&mut self, now: Instant) -> Option<u32> {
+        if self.told.is_some_and(|told| now < told + PAUSE) {
+            self.others = self.others.saturating_add(1);
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.others))
     }
-    let strangers = those(&|origin| !is_known(origin));
-    pick(if strangers.is_empty() { (0..callers.len()).collect() } else { strangers })
 }
 
 #[cfg(test)]
@@ -90,6 +118,23 @@ mod tests {
             (0..9).filter_map(|random| surplus(&callers, is_known, random)).collect();
         assert_eq!(gone, BTreeSet::from([3, MAX_CALLERS]));
         assert!(surplus(&callers, |_| true, 5).is_some(), "somebody has to");
+    }
+
+    #[test]
+    fn when_there_is_no_room_at_all_even_few_are_too_many() {
+        let callers = [origin(1), origin(2), origin(1)];
+        let gone: BTreeSet<_> =
+            (0..9).filter_map(|random| any(&callers, |it| it == origin(1), random)).collect();
+        assert_eq!(gone, BTreeSet::from([1]));
+        assert!(any(&callers, |_| true, 5).is_some() && any(&[], |_| true, 5).is_none());
+    }
+
+    #[test]
+    fn one_in_a_second_is_told_of_and_the_others_are_counted() {
+        let (mut turned_away, start) = (TurnedAway::default(), Instant::now());
+        let told: Vec<u32> =
+            (0..250).filter_map(|n| turned_away.count(start + PAUSE / 100 * n)).collect();
+        assert_eq!(told, [0, 99, 99]);
     }
 
     #[test]

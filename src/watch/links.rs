@@ -122,10 +122,10 @@ impl Links {
                 let is_met = self.met.is_some();
                 self.link(now, link).missed(now, cause, is_met);
             }
-            Fact::Refused { peer, cause } => {
+            Fact::Refused { peer, cause, others } => {
                 let text = format!("refused {peer}: {cause}");
                 self.detail(now, &text);
-                self.refusals.hear(now, text);
+                self.refusals.hear(now, text, others);
             }
             Fact::PassedOver(link) => {
                 if self.link(now, link).is_news_that_passed_over(now) {
@@ -339,7 +339,8 @@ impl Link {
 }
 
 impl Refusals {
-    fn hear(&mut self, now: Instant, text: String) {
+    fn hear(&mut self, now: Instant, text: String, others: u32) {
+        self.others = self.others.saturating_add(others);
         match &self.said {
             Some((said, at)) if *said == text && now < *at + REPEAT => self.others += 1,
             _ => self.others += u32::from(self.waiting.replace(text).is_some()),

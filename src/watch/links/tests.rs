@@ -191,7 +191,8 @@ fn who_dials_in_vain_says_why_and_again_when_the_cause_changes() {
 #[test]
 fn who_was_refused_is_said_but_not_again_and_again() {
     let mut story = Story::new(&[]);
-    let refused = |peer: &str| Fact::Refused { peer: peer.into(), cause: "\x1b[2Jno".into() };
+    let refused =
+        |peer: &str| Fact::Refused { peer: peer.into(), cause: "\x1b[2Jno".into(), others: 0 };
     for _ in 0..300 {
         story.tell(refused("10.0.0.9"));
         story.pass(100);
