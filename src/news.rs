@@ -37,6 +37,8 @@ pub enum Fact {
         /// Why.
         cause: String,
     },
+    /// This machine lacks what one more connection needs; the cause in the system's words.
+    Short(String),
     /// A caller was not let in.
     Refused {
         /// Its address, without the port.

@@ -6,7 +6,7 @@
 //! Nobody waits for a slow one. Does not know what is carried afterwards.
 
 use super::lobby::{self, Origin, TurnedAway};
-use super::worker::Worker;
+use super::worker::{Outbox, Worker};
 use super::{Crew, Event, Handle, random};
 use crate::cancel::poll_until;
 use crate::config::Listen;
@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -240,9 +239,14 @@ impl Door {
         self.drop_caller(place)
     }
 
-    /// Has callers go until there are the two descriptors that a worker needs beside its socket.
-    fn spare_descriptors(&mut self) {
-        while UnixStream::pair().is_err_and(|error| net::is_shortage(&error)) && self.make_room() {}
+    /// The descriptors that a worker needs beside its socket. Callers may have to go for them.
+    fn outbox(&mut self) -> io::Result<Outbox> {
+        loop {
+            match Outbox::new() {
+                Err(error) if net::is_shortage(&error) && self.make_room() => {}
+                made => return made,
+            }
+        }
     }
 
     fn drop_caller(&mut self, place: Option<usize>) -> bool {
@@ -299,6 +303,7 @@ impl Door {
         answer: &Answer,
     ) -> io::Result<()> {
         let Caller { stream, peer, origin, heard, .. } = caller;
+        let outbox = self.outbox()?;
         let (work, works) = bounded::<(Worker, Event)>(1);
         let events = self.crew.events.clone();
         thread::Builder::new().name(format!("worker {}", hello.worker)).spawn(move || {
@@ -311,8 +316,7 @@ impl Door {
         let (id, link) = (self.crew.next_worker(), LinkId(hello.link));
         let row = self.crew.stats.join(id, link, peer.to_string());
         let inlet = (self.crew.inlet)(&welcome.settled);
-        self.spare_descriptors();
-        let made = Worker::new(id, stream, heard, inlet, row, self.crew.clone());
+        let made = Worker::new(id, stream, heard, outbox, inlet, row, self.crew.clone());
         let made = made.and_then(|made| say(made.0.stream(), answer).map(|()| made));
         let (worker, handle) = made.inspect_err(|_| self.crew.stats.leave(id))?;
         let newer = (handle.clone(), origin);

@@ -7,6 +7,7 @@
 mod outbox;
 
 pub use outbox::Handle;
+pub(super) use outbox::Outbox;
 
 use super::{Crew, Event};
 use crate::cancel::wait;
@@ -19,7 +20,7 @@ use crate::proto::frame::{Frame, FrameError, decode};
 use crate::proto::hello::Role;
 use crate::stats::{Stats, WorkerRow, WorkerState};
 use nix::poll::PollFlags;
-use outbox::{Outbox, Taken};
+use outbox::Taken;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -111,11 +112,13 @@ struct Incoming {
 }
 
 impl Worker {
-    /// A worker on a welcomed connection, of which `read_ahead` was read already.
+    /// A worker on a welcomed connection, of which `read_ahead` was read already. All descriptors that it
+    /// needs are in `outbox`: who cannot have them should not connect at all.
     pub(super) fn new(
         id: WorkerId,
         stream: TcpStream,
         read_ahead: Vec<u8>,
+        outbox: Outbox,
         inlet: Box<dyn Inlet>,
         row: Arc<WorkerRow>,
         crew: Crew,
@@ -123,7 +126,7 @@ impl Worker {
         if crew.role == Role::Receiver {
             net::end_untaken(&stream)?;
         }
-        let outbox = Arc::new(Outbox::new()?);
+        let outbox = Arc::new(outbox);
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
         let worker = Worker {
@@ -420,8 +423,9 @@ mod tests {
         };
         let row = crew.stats.join(WorkerId(0), LinkId(0), address.to_string());
         let seen = Arc::clone(&row);
+        let outbox = Outbox::new().expect("descriptors");
         let (worker, handle) =
-            Worker::new(WorkerId(0), stream, Vec::new(), Box::new(NoFeet), row, crew)
+            Worker::new(WorkerId(0), stream, Vec::new(), outbox, Box::new(NoFeet), row, crew)
                 .expect("a worker");
 
         let bytes = 64 << 20; // more than any kernel takes

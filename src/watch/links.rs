@@ -46,6 +46,8 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     /// That there was no connection yet: what was said, and when.
     trouble: Option<(String, Instant)>,
+    /// What this machine was last said to be short of.
+    shortage: Option<String>,
     refusals: Refusals,
     details: Details,
     lines: VecDeque<Line>,
@@ -96,6 +98,7 @@ impl Links {
             is_over: false,
             links: BTreeMap::new(),
             trouble: None,
+            shortage: None,
             refusals: Refusals::default(),
             details: Details { second: now, said: 0, left_out: 0 },
             lines: VecDeque::new(),
@@ -121,6 +124,12 @@ impl Links {
                 self.detail(now, &format!("no connection on {}: {cause}", self.name(link)));
                 let is_met = self.met.is_some();
                 self.link(now, link).missed(now, cause, is_met);
+            }
+            Fact::Short(cause) => {
+                if self.shortage.as_ref() != Some(&cause) {
+                    self.note(&format!("this machine cannot make more connections: {cause}"));
+                    self.shortage = Some(cause);
+                }
             }
             Fact::Refused { peer, cause, others } => {
                 let text = format!("refused {peer}: {cause}");

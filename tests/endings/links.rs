@@ -216,3 +216,25 @@ fn a_link_that_leads_to_another_receiver_costs_the_others_no_connection() {
         assert_eq!(summary.lost_connections, 0, "{}", end.said());
     }
 }
+
+/// There are descriptors for a few of the connections: the others are not made, and that is said once.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_end_short_of_descriptors_goes_on_with_what_it_has() {
+    let rx = harness::End::start("rx --plain 127.0.0.1:0");
+    let line = format!("tx --plain -v --workers 16 {}", rx.ready());
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n 24; exec \"$0\" {line}"), harness::PROGRAM]);
+    limited.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut pair = [harness::End::run(limited), rx];
+    let short = "Too many open files";
+    pair[0].hears(|said| (said.matches(short).count() > 20).then_some(()));
+    assert_eq!(pair.each_mut().map(harness::End::code), [0, 0]);
+    let notes = pair[0]
+        .said()
+        .matches(&format!("this machine cannot make more connections: {short}"))
+        .count();
+    assert_eq!(notes, 1, "{}", pair[0].said());
+    let summary = Summary::find(&pair[1].said()).expect("it delivered");
+    assert_eq!(summary.lost_connections, 0, "{}", pair[1].said());
+}
