@@ -165,6 +165,10 @@ impl Worker {
 
     fn serve(&mut self) -> Result<std::convert::Infallible, Ended> {
         loop {
+            // Who takes nothing and never stops talking gets no rest.
+            if let Some(reason) = self.outbox.closed() {
+                return Err(Ended::Refused(reason));
+            }
             let wrote = self.write_some()?;
             let (read, all_read) = self.read_some()?;
             if wrote || read && !all_read {
@@ -194,10 +198,6 @@ impl Worker {
         )?;
         if !woken.is_empty() {
             self.outbox.clear();
-            // In the middle of a foot nothing else would ask, and the foot may never end.
-            if let Some(reason) = self.outbox.closed() {
-                return Err(Ended::Refused(reason));
-            }
         }
         let late = self.hang_up.is_some_and(|at| at <= Instant::now());
         if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }

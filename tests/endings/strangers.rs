@@ -12,6 +12,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use viamillipede::digest::foot_check;
 use viamillipede::foot::{Codec, FootHeader};
 use viamillipede::proto::frame::{Ack, Done, End as StreamEnd, Frame, Ping};
 use viamillipede::proto::hello::{Answer, Hello, HelloKind, RefusalKind, Role, SessionId};
@@ -152,6 +153,34 @@ fn limit_descriptors(end: &End, most: usize) {
     let mut prlimit = std::process::Command::new("prlimit");
     prlimit.args(["--pid", &end.pid().to_string(), &format!("--nofile={most}:")]);
     assert!(prlimit.status().expect("util-linux is there").success());
+}
+
+/// One who knows the session sends a good foot long before its turn: that costs him his connection, and
+/// the stream nothing.
+#[test]
+fn a_foot_that_comes_before_it_was_allowed_is_not_in_the_way_of_the_right_one() {
+    const FOOT: u32 = 1 << 20;
+    let mut rx = End::start(&format!("rx 127.0.0.1:0 --patience {LONG} --window 64MiB"));
+    let port = rx.port();
+    let relay = Relay::judging(port, |_, _| Fate::Pass);
+    let tx = End::start(&format!("tx 127.0.0.1:{} --patience {LONG}", relay.port));
+    let hello = Hello { kind: HelloKind::Join, worker: 3, ..relay.hello() };
+    let offset = 40 * u64::from(FOOT);
+    let payload = vec![7; FOOT as usize];
+    let check = foot_check(FOOT, offset, &payload).check;
+    let header = FootHeader {
+        id: 40,
+        offset,
+        raw_bytes: FOOT,
+        packed_bytes: FOOT,
+        codec: Codec::Raw,
+        check,
+    };
+    let mut words = Vec::new();
+    Frame::Foot(header).encode(&mut words);
+    words.extend_from_slice(&payload);
+    assert!(is_hung_up_on(&hello, port, &words));
+    Pair { tx, rx, port }.deliver(64 << 20);
 }
 
 fn stranger(versions: RangeInclusive<u16>) -> Hello {

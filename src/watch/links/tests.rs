@@ -229,6 +229,24 @@ fn a_link_that_is_passed_over_is_said_once_until_it_was_away() {
 }
 
 #[test]
+fn a_thousand_links_that_die_are_no_flood() {
+    let mut story = Story::new(&[]);
+    for _ in 0..3 {
+        for link in (0..1000).map(LinkId) {
+            story.up(link);
+        }
+        story.pass(1000);
+        for link in (0..1000).map(LinkId) {
+            story.down(link);
+        }
+        story.pass(10_000);
+    }
+    let said = story.said();
+    assert!((NOTES as usize..5 * NOTES as usize).contains(&said.len()), "{} lines", said.len());
+    assert!(said.iter().any(|line| line.contains("such lines were left out")), "{said:?}");
+}
+
+#[test]
 fn detail_has_a_limit_and_says_what_is_missing() {
     let mut story = Story::new(&["a:1"]);
     for _ in 0..1000 {
