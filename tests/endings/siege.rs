@@ -106,7 +106,7 @@ fn call(port: u16, number: u64, recording: &[u8]) -> Option<TcpStream> {
         1 => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
         2 => recording.to_vec(),
         3 | 4 => {
-            let kind = if number % 2 == 0 { HelloKind::Join } else { HelloKind::New };
+            let kind = if number.is_multiple_of(2) { HelloKind::Join } else { HelloKind::New };
             let session = SessionId(u128::from(scatter(number)).to_le_bytes());
             let mut words = Vec::new();
             Hello { kind, session, ..hello() }.encode(&mut words);
