@@ -7,6 +7,7 @@
 
 mod accept;
 mod dial;
+mod lobby;
 mod meet;
 mod roster;
 mod slots;

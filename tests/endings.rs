@@ -16,6 +16,8 @@ mod memory;
 mod pipes;
 mod process;
 mod relay;
+#[cfg(target_os = "linux")]
+mod siege;
 mod signals;
 mod starved;
 mod strangers;

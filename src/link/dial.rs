@@ -4,7 +4,7 @@
 //! Does not know when to give up: it goes on until it is cancelled.
 
 use super::slots::{Claim, Slots};
-use super::worker::Worker;
+use super::worker::{Outbox, Worker};
 use super::{Crew, Event, Miss, random};
 use crate::cancel::{Cancel, wait};
 use crate::config::{Dest, shares};
@@ -121,6 +121,8 @@ struct Greeted {
     /// What was read behind the answer.
     read_ahead: Vec<u8>,
     rtt: Duration,
+    /// The descriptors that its worker needs.
+    outbox: Outbox,
     /// Held as long as the connection is.
     claim: Claim,
 }
@@ -130,6 +132,7 @@ impl Dialler {
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         loop {
             let attempt = self.attempt();
+            let is_short = matches!(attempt, Attempt::Missed(Miss::Short(_)));
             if self.crew.cancel.is_cancelled() {
                 return;
             }
@@ -151,7 +154,8 @@ impl Dialler {
             // Without random numbers the back-off is only less spread out.
             let jitter = u32::from_le_bytes(random().unwrap_or_default());
             let mut wait = backoff.next(jitter);
-            if self.welcomed.get().is_some() {
+            // What this machine lacks it will lack for a while.
+            if self.welcomed.get().is_some() && !is_short {
                 wait = wait.min(MAX_REJOIN_WAIT);
             }
             if !matches!(self.crew.cancel.sleep(wait), Ok(false)) {
@@ -185,11 +189,16 @@ impl Dialler {
         };
         let welcome = match &greeted.answer {
             Answer::Welcome(welcome) => welcome,
-            // The session is settled to fewer; which of them are in use is for us to say.
+            // The session is settled to fewer; which of them are in use is for us to say. Once there was
+            // a welcome it is known to how many, and nobody else may say so.
             Answer::Refuse(Refusal { reason: RefusalKind::Workers, .. })
                 if greeted.claim.index > 0 =>
             {
                 self.slots.limit(greeted.claim.index);
+                // In this order, for the welcome may come just now.
+                if let Some(first) = self.welcomed.get() {
+                    self.slots.limit(first.settled.workers);
+                }
                 return Attempt::Superfluous;
             }
             Answer::Refuse(refusal) => return Attempt::Missed(Miss::Refused(refusal.clone())),
@@ -203,6 +212,7 @@ impl Dialler {
         }
         let settled = first.settled;
         self.slots.limit(settled.workers);
+        greeted.claim.settle();
         match self.carry(greeted, settled) {
             Ok(was_good) => Attempt::Lived { was_good },
             Err(error) => Attempt::Missed(Miss::of(&error)),
@@ -214,6 +224,8 @@ impl Dialler {
         let cancel = &self.crew.cancel;
         let Dest { host, port, bind, .. } = &self.dest;
         let addresses = net::resolve(host, *port, cancel, Instant::now() + ANSWER)?;
+        // Whoever is short of descriptors finds out before the other end is told anything.
+        let outbox = Outbox::new()?;
         let deadline = Instant::now() + CONNECT;
         let mut stream = net::connect(&addresses, bind.as_ref(), cancel, deadline)?;
         let Some(claim) = self.slots.claim(self.link, self.index) else { return Ok(None) };
@@ -225,17 +237,17 @@ impl Dialler {
         let asked = Instant::now();
         stream.write_all(&hello)?; // a new connection has room for so little
         let (answer, read_ahead) = read_answer(&mut stream, cancel, asked + ANSWER)?;
-        Ok(Some(Greeted { stream, answer, read_ahead, rtt: asked.elapsed(), claim }))
+        Ok(Some(Greeted { stream, answer, read_ahead, rtt: asked.elapsed(), outbox, claim }))
     }
 
     /// Is the worker until the connection ends; says whether it was a good one.
     fn carry(&self, greeted: Greeted, settled: Settled) -> io::Result<bool> {
-        let Greeted { stream, read_ahead, rtt, claim: _claim, .. } = greeted;
+        let Greeted { stream, read_ahead, rtt, outbox, claim: _claim, .. } = greeted;
         let id = self.crew.next_worker();
         let row = self.crew.stats.join(id, self.link, stream.peer_addr()?.to_string());
         let inlet = (self.crew.inlet)(&settled);
         let (worker, handle) =
-            Worker::new(id, stream, read_ahead, inlet, Arc::clone(&row), self.crew.clone())
+            Worker::new(id, stream, read_ahead, outbox, inlet, Arc::clone(&row), self.crew.clone())
                 .inspect_err(|_| self.crew.stats.leave(id))?;
         let up = Event::Up { handle, link: self.link, rtt, settled };
         let since = Instant::now();
