@@ -12,6 +12,7 @@ mod hear;
 mod path;
 mod reinject;
 mod schedule;
+mod silence;
 mod spill;
 
 use super::frame::{Abort, Done, End, Frame, Ping};
@@ -385,29 +386,6 @@ impl Sender {
             path.pinged(now, token);
         }
         Ping { token, sent_feet: self.different_feet, window_blocked }
-    }
-
-    /// Gives up connections that are silent, or whose feet stand still while the sink does not.
-    fn close_dead(&mut self, now: Instant) {
-        let mut dead = Vec::new();
-        for (&worker, path) in &mut self.workers {
-            if self.sink_blocked {
-                path.last_advance = now;
-            }
-            self.rate_total -= path.rate();
-            path.age(now);
-            self.rate_total += path.rate();
-            if now - path.last_heard >= self.liveness.dead_after(path.rtt) {
-                dead.push((worker, "nothing was heard from it"));
-            } else if !path.in_flight.is_empty()
-                && now - path.last_advance >= self.liveness.stall_after(path.rtt)
-            {
-                dead.push((worker, "it stands still"));
-            }
-        }
-        for (worker, reason) in dead {
-            self.close(worker, reason);
-        }
     }
 
     fn close(&mut self, worker: WorkerId, reason: &'static str) {

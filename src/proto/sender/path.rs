@@ -148,12 +148,14 @@ impl Path {
         }
     }
 
-    /// At each heartbeat: a path on which nothing moves is not as fast as it was, and nobody should
-    /// wait for it.
-    pub(super) fn age(&mut self, now: Instant) {
-        if !self.in_flight.is_empty() && now - self.last_advance > STANDSTILL + self.rtt * 2 {
-            self.rate = self.rate.map(|rate| (rate / 2).max(1));
-        }
+    /// Whether it carries feet, and nothing has moved for a while.
+    pub(super) fn stands_still(&self, now: Instant) -> bool {
+        !self.in_flight.is_empty() && now - self.last_advance > STANDSTILL + self.rtt * 2
+    }
+
+    /// It is not as fast as it was, and nobody should wait for it.
+    pub(super) fn slow_down(&mut self) {
+        self.rate = self.rate.map(|rate| (rate / 2).max(1));
     }
 
     pub(super) fn pinged(&mut self, now: Instant, token: u32) {
