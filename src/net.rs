@@ -15,11 +15,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes that the kernel may hold unsent on one connection. What is not yet with the kernel can still
 /// go another way; what is less than this would let a fast connection run dry between two wake-ups.
 const NOTSENT_LOWAT: u32 = 256 << 10;
+/// How long the kernel waits for the other end's kernel to take what was written before it ends the
+/// connection. Longer than the queue of a thin link.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNTAKEN: Duration = Duration::from_secs(15);
 /// Connections that the kernel holds for us until we accept them.
 const BACKLOG: i32 = 256;
 
@@ -81,4 +85,13 @@ pub fn adopt(stream: TcpStream) -> io::Result<TcpStream> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     Ok(socket.into())
+}
+
+/// Has the kernel end this connection when the other end's kernel takes nothing for a while. For a receiver,
+/// whose own silence detector has to be slow: what it hears may be late for other reasons than a cut.
+pub fn end_untaken(stream: &TcpStream) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNTAKEN))?;
+    let _ = stream; // not used where the system has no such option
+    Ok(())
 }

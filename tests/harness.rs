@@ -258,6 +258,23 @@ pub fn ticks(pid: i32) -> u64 {
     fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
+/// Waits until of a second of all these processes less than so many ticks are work.
+#[cfg(target_os = "linux")]
+pub fn until_quiet(pids: &[i32], ticks_each: u64) {
+    let all = || pids.iter().map(|pid| ticks(*pid)).collect::<Vec<u64>>();
+    let (until, mut before) = (deadline(), all());
+    loop {
+        // That time over which work is counted.
+        thread::sleep(Duration::from_secs(1));
+        let now = all();
+        if now.iter().zip(&before).all(|(now, before)| now - before < ticks_each) {
+            return;
+        }
+        assert!(Instant::now() < until, "an end that waits works all the time: {now:?} ticks");
+        before = now;
+    }
+}
+
 /// Does `task` for all `items`, a few at a time.
 pub fn side_by_side<T: Send>(items: impl IntoIterator<Item = T>, task: impl Fn(T) + Sync) {
     const AT_ONCE: usize = 4;

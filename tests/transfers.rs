@@ -11,5 +11,5 @@ mod narrow;
 mod said;
 #[cfg(target_os = "linux")]
 mod standstill;
-mod stream;
+pub mod stream;
 mod trickle;

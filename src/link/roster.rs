@@ -12,7 +12,7 @@ use crate::proto::frame::Abort;
 use crate::proto::{Failure, LinkId, WorkerId};
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, after, select};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Roster {
     handles: BTreeMap<WorkerId, (Handle, LinkId)>,
     causes: Causes,
+    /// Links that have worked: who answers there is the other end, or was.
+    proven: BTreeSet<LinkId>,
     /// The links as the user named them; none where this end listens.
     names: Vec<String>,
     patience: Option<Duration>,
@@ -39,13 +41,14 @@ impl Roster {
         stats: Arc<Stats>,
         news: News,
     ) -> Roster {
-        let (handles, causes) = (BTreeMap::new(), Causes::default());
-        Roster { handles, causes, names, patience, stats, news }
+        let (handles, causes, proven) = (BTreeMap::new(), Causes::default(), BTreeSet::new());
+        Roster { handles, causes, proven, names, patience, stats, news }
     }
 
     /// A connection came up.
     pub fn up(&mut self, handle: Handle, link: LinkId) {
         self.causes.works(link);
+        self.proven.insert(link);
         let (worker, peer) = (handle.id(), handle.peer().to_owned());
         self.news.tell(Fact::Up { worker, link, peer });
         self.handles.insert(handle.id(), (handle, link));
@@ -69,8 +72,9 @@ impl Roster {
 
     /// A link could not be taken. An error when that ends the session: the other end was restarted.
     pub fn missed(&mut self, link: LinkId, miss: Miss) -> Result<(), Error> {
-        // While another way works, this one merely leads to somebody else.
-        if miss.is_restart() && self.handles.is_empty() {
+        // While another way works, or where this one never did, it merely leads to somebody else.
+        let is_proven = self.proven.contains(&link);
+        if miss.is_restart() && is_proven && self.handles.is_empty() {
             let cause = miss.tell();
             return Err(Error::PeerLost { what: "the other end".into(), cause });
         }

@@ -12,6 +12,7 @@ use super::{Crew, Event};
 use crate::cancel::wait;
 use crate::error::plain;
 use crate::foot::FootHeader;
+use crate::net;
 use crate::pool::{Buffer, Filled};
 use crate::proto::WorkerId;
 use crate::proto::frame::{Frame, FrameError, decode};
@@ -119,6 +120,9 @@ impl Worker {
         row: Arc<WorkerRow>,
         crew: Crew,
     ) -> io::Result<(Worker, Handle)> {
+        if crew.role == Role::Receiver {
+            net::end_untaken(&stream)?;
+        }
         let outbox = Arc::new(Outbox::new()?);
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
@@ -390,7 +394,6 @@ mod tests {
     use super::*;
     use crate::cancel::Cancel;
     use crate::foot::Codec;
-    use crate::net;
     use crate::news::News;
     use crate::pool::Pool;
     use crate::proto::LinkId;

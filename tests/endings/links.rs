@@ -2,6 +2,7 @@
 //! machines short of descriptors.
 
 use super::process::{End, Pair};
+use super::relay::{Relay, Way};
 use super::stream::put;
 use super::{LONG, MARGIN, SHORT, at_once};
 use crate::harness;
@@ -110,6 +111,25 @@ fn a_link_that_does_not_work_while_another_does_is_said_once() {
     assert_eq!(codes, [0, 0]);
     assert_eq!(pair[0].said().matches("link ").count(), 1, "{}", pair[0].said());
     assert_eq!(pair[1].said().matches("link ").count(), 0, "{}", pair[1].said());
+}
+
+#[test]
+fn a_link_that_leads_to_another_receiver_does_not_end_a_session_that_has_no_other_for_a_while() {
+    let rx = harness::End::start("rx --plain 127.0.0.1:0");
+    let relay = Relay::start(rx.ready().port());
+    let way = format!("127.0.0.1:{}", relay.port);
+    let wrong = format!("127.0.0.1:{}", closed_port());
+    let mut pair = [harness::End::start(&format!("tx --plain {way} {wrong}")), rx];
+    let says = |what: String| pair[0].hears(|said| said.contains(&what).then_some(()));
+    says(format!("link {wrong} is down: Connection refused"));
+    // Only now: whoever answers first is the other end.
+    let other = harness::End::start(&format!("rx --plain {wrong}"));
+    other.hears(|said| said.contains("session unknown").then_some(()));
+    relay.weather(Way::Reset);
+    says(format!("link {way} is down: "));
+    relay.weather(Way::Open);
+    says(format!("link {way} is back"));
+    assert_eq!(pair.each_mut().map(harness::End::code), [0, 0]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::process::{End, Pair};
 use super::relay::{Relay, Way};
 use super::stream::{Drain, feed, put};
 use super::{LONG, MARGIN, SHORT, at_once, sample};
-use crate::harness::ticks;
+use crate::harness::{ticks, until_quiet};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGSTOP};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -106,11 +106,11 @@ fn who_waits_uses_less_than_one_percent_of_a_core() {
         ends.push((format!("tx, {what}"), pair.tx.pid()));
         ends.push((format!("rx, {what}"), pair.rx.pid()));
     }
-    // What is on its way arrives, and buffers fill; then the waiting itself.
-    thread::sleep(Duration::from_secs(2));
+    // What is on its way arrives, and buffers fill.
+    until_quiet(&ends.iter().map(|(_, pid)| *pid).collect::<Vec<_>>(), 10);
     let before: Vec<u64> = ends.iter().map(|(_, pid)| ticks(*pid)).collect();
     let seconds = sample(4, 30);
-    thread::sleep(Duration::from_secs(seconds));
+    thread::sleep(Duration::from_secs(seconds)); // the waiting itself
     for ((what, pid), before) in ends.iter().zip(before) {
         let used = ticks(*pid) - before;
         eprintln!("{what}: {used} ticks in {seconds} s");

@@ -4,7 +4,7 @@
 //! Looks at the figures of the kernel, under `/proc`.
 
 use super::stream::{Pair, Stream, Tally, pour};
-use crate::harness::{deadline, highest_kib, is_full, most_kib, ticks};
+use crate::harness::{deadline, highest_kib, is_full, most_kib, until_quiet};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -62,19 +62,7 @@ fn nobody_works_while_the_sink_is_stopped_after_the_end_of_the_source() {
     let mut stdin = pair.tx.stdin.take().expect("stdin is a pipe");
     let sent = pour(&mut Stream::new(1, 3 << 20), &mut stdin).expect("tx takes all");
     drop(stdin);
-    // It falls silent some time, and stays so: of a second of waiting less than a tenth is work.
-    let until = deadline();
-    let pids = [pair.tx.pid(), pair.rx.pid()];
-    let mut before = pids.map(ticks);
-    loop {
-        thread::sleep(Duration::from_secs(1));
-        let now = pids.map(ticks);
-        if now.iter().zip(before).all(|(now, before)| now - before < 10) {
-            break;
-        }
-        assert!(Instant::now() < until, "an end that waits works all the time: {now:?} ticks");
-        before = now;
-    }
+    until_quiet(&[pair.tx.pid(), pair.rx.pid()], 10);
     let mut stdout = pair.rx.stdout.take().expect("stdout is a pipe");
     assert_eq!(pour(&mut stdout, &mut io::sink()).expect("rx gives its output"), sent);
     pair.end_well();

@@ -4,6 +4,7 @@
 
 use crate::harness::End;
 use std::io::{self, Read, Write};
+use std::process::{ChildStdin, ChildStdout};
 use std::thread;
 
 /// Blocks of a stream; each is a piece of the tile with its number at its start.
@@ -80,6 +81,23 @@ pub fn pour(from: &mut impl Read, to: &mut impl Write) -> io::Result<Tally> {
     }
 }
 
+/// Copies all of a stream into one end and out of the other.
+pub fn pour_through(
+    mut stream: impl Read + Send,
+    mut stdin: ChildStdin,
+    mut stdout: ChildStdout,
+    sink: &mut impl Write,
+) -> Tally {
+    let (sent, received) = thread::scope(|scope| {
+        let feeder = scope.spawn(move || pour(&mut stream, &mut stdin));
+        let received = pour(&mut stdout, sink);
+        (feeder.join().expect("it only copies"), received)
+    });
+    let sent = sent.expect("tx takes all of its input");
+    assert_eq!(received.expect("rx gives its output"), sent, "what goes in comes out");
+    sent
+}
+
 /// A sending and a receiving process.
 pub struct Pair {
     pub tx: End,
@@ -100,16 +118,10 @@ impl Pair {
     }
 
     /// The same, with what comes out going to `sink`.
-    pub fn carry_into(&mut self, mut stream: impl Read + Send, sink: &mut impl Write) -> Tally {
-        let mut stdin = self.tx.stdin.take().expect("stdin is a pipe");
-        let mut stdout = self.rx.stdout.take().expect("stdout is a pipe");
-        let (sent, received) = thread::scope(|scope| {
-            let feeder = scope.spawn(move || pour(&mut stream, &mut stdin));
-            let received = pour(&mut stdout, sink);
-            (feeder.join().expect("it only copies"), received)
-        });
-        let sent = sent.expect("tx takes all of its input");
-        assert_eq!(received.expect("rx gives its output"), sent, "what goes in comes out");
+    pub fn carry_into(&mut self, stream: impl Read + Send, sink: &mut impl Write) -> Tally {
+        let stdin = self.tx.stdin.take().expect("stdin is a pipe");
+        let stdout = self.rx.stdout.take().expect("stdout is a pipe");
+        let sent = pour_through(stream, stdin, stdout, sink);
         self.end_well();
         sent
     }

@@ -41,7 +41,9 @@ impl Receiver {
             path.is_fruitful = true;
             self.ack_due.insert(worker);
         }
-        match self.window.insert(header) {
+        // There may be room for more feet than were allowed so far.
+        let is_allowed = header.id < self.limit();
+        match if is_allowed { self.window.insert(header) } else { Inserted::Outside } {
             Inserted::New => {
                 self.fruitless = 0;
                 self.corrupt.remove(&header.id);
