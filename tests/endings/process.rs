@@ -91,6 +91,12 @@ impl End {
         port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("not ready: {line}"))
     }
 
+    /// Waits until it, or a program of its own, says this line, which is then not among what it said.
+    pub fn hears(&mut self, line: &str) {
+        let heard = self.lines.recv_timeout(MARGIN);
+        assert_eq!(heard.as_deref(), Ok(line), "said before: {:?}", self.said);
+    }
+
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("stdin is a pipe, taken once")
     }
