@@ -30,6 +30,23 @@ fn a_receiver_that_is_killed_takes_its_command_along() {
     });
 }
 
+/// Before it has a COMMAND, while it starts one, and soon after.
+#[test]
+fn a_receiver_that_is_killed_at_the_start_leaves_nothing_running() {
+    side_by_side(0..sample(8, 100), |seed| {
+        let (_folder, mark) = mark();
+        let mut pair = marking(&mark);
+        let mut source = pair.tx.stdin();
+        assert!(put(&mut source, 0, 7));
+        thread::sleep(Duration::from_micros(scatter(seed) % 40_000));
+        pair.rx.signal(SIGKILL);
+        let (tx, rx) = pair.ended(SHORT);
+        assert_eq!(rx.code, -9, "{rx:?}");
+        tx.failed(4, "");
+        assert!(!mark.exists(), "a part was taken for the whole: {tx:?}");
+    });
+}
+
 #[test]
 fn a_receiver_that_is_interrupted_ends_its_command() {
     side_by_side(0..sample(6, 100), |seed| {
