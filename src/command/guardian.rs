@@ -10,6 +10,7 @@ use super::Side;
 use super::word::{self, Status, Word};
 use crate::cancel::wait;
 use nix::poll::PollFlags;
+use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::ffi::OsString;
@@ -36,10 +37,18 @@ pub fn was_asked(mut arguments: impl Iterator<Item = OsString>) -> bool {
         return false;
     }
     let Some(side) = arguments.next().and_then(|word| Side::parse(&word)) else { return false };
+    // Whoever types it has no socket there, and is to hear that there is no such command.
+    if !is_socket(io::stdin()) {
+        return false;
+    }
     let argv: Vec<OsString> = arguments.collect();
     // Whoever started us learns of an error by our end.
     let _ = guard(side, &argv);
     true
+}
+
+fn is_socket(fd: impl AsFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_socket())
 }
 
 fn guard(side: Side, argv: &[OsString]) -> io::Result<()> {
