@@ -17,6 +17,7 @@ use crate::foot::MAX_FOOT_BYTES;
 use crate::link::{self, Setup};
 use crate::news::News;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
+use crate::proto::liveness::Pace;
 use crate::sink::Sink;
 use crate::stats::Stats;
 pub use crate::tx::Delivered;
@@ -81,5 +82,6 @@ fn wish(config: &config::Rx) -> Wish {
         workers,
         window_bytes: config.common.window_bytes,
         verify: config.common.verify,
+        pace: Pace::for_patience(config.common.patience),
     }
 }

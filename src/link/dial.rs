@@ -68,6 +68,7 @@ pub(super) fn start(
                 foot_bytes: wish.foot_bytes,
                 window_bytes: wish.window_bytes,
                 verify: wish.verify,
+                pace: wish.pace,
                 name: name.to_owned(),
             };
             let dialler = Dialler {
