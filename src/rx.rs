@@ -18,13 +18,12 @@ use crate::link::{self, Setup};
 use crate::news::News;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
 use crate::proto::liveness::Pace;
+use crate::sink::Sink;
 use crate::stats::Stats;
 pub use crate::tx::Delivered;
 use crossbeam_channel::Receiver;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-pub use write::Sink;
 
 /// What a reception needs beside its settings.
 pub struct Ports<'a> {
@@ -43,7 +42,8 @@ pub struct Ports<'a> {
 /// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
 /// all of patience to learn it.
 pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { sink, stats, news, interrupt, announce } = ports;
+    let Ports { mut sink, stats, news, interrupt, announce } = ports;
+    let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
     let inlets = Arc::clone(&intake);
@@ -62,14 +62,16 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
     announce(&addresses);
     let names = config.rendezvous.names();
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &names, patience, &news)?;
+    let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
+    let begun = sink.start();
     let admission = intake.settle(&settled);
     let writer = write::start(sink, settled, admission.window_feet() as usize, &stats)?;
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
-    let inputs = collect::Inputs { events, unpacked: intake.unpacked(), writer, interrupt };
+    let unpacked = intake.unpacked();
+    let inputs = collect::Inputs { begun, events, unpacked, writer, remains, failures, interrupt };
     let outcome = collect::run(settled, patience, first, roster, inputs, admission, &stats);
     cancel.cancel();
     outcome

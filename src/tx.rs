@@ -3,7 +3,8 @@
 //! `read` cuts the source into feet, `pack` compresses and checks them in parallel, `dispatch`
 //! owns the protocol's sending half and hands them to the connections.
 //!
-//! Nothing is read before the other end has been met: what a foot is, is settled with it.
+//! Nothing is started or read before the other end has been met: what a foot is, is settled with it, and it
+//! is to hear of a source that fails.
 
 mod dispatch;
 mod pack;
@@ -20,18 +21,18 @@ use crate::pool::Pool;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
 use crate::proto::liveness::Pace;
 use crate::proto::sender;
+use crate::sink::Remains;
+use crate::source::{Flow, Source};
 use crate::stats::Stats;
 use crate::team;
 use crossbeam_channel::{Receiver, bounded};
-use std::fs::{File, Metadata};
-use std::io::Seek;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a transmission needs beside its settings.
 pub struct Ports<'a> {
     /// Where the stream comes from.
-    pub source: File,
+    pub source: Source,
     /// What is counted.
     pub stats: Arc<Stats>,
     /// Hears what becomes of links.
@@ -53,13 +54,9 @@ pub struct Delivered {
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { mut source, stats, news, interrupt, announce } = ports;
-    let metadata = source.metadata().map_err(|error| Error::io("stdin", error))?;
-    if metadata.is_dir() {
-        return Err(Error::io("stdin", std::io::ErrorKind::IsADirectory.into()));
-    }
-    let rest_of_file = metadata.is_file().then(|| rest(&mut source, &metadata)).flatten();
-    if let Some(bytes) = config.packaging.size.or(rest_of_file) {
+    let Ports { source, stats, news, interrupt, announce } = ports;
+    let failures = source.failures();
+    if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
         stats.expect_bytes(bytes);
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
@@ -78,7 +75,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     announce(&addresses);
     let names = config.rendezvous.names();
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &names, patience, &news)?;
+    let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
@@ -94,29 +91,28 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         Arc::clone(&stats),
         packed_out,
     )?;
-    let reader = read::Reader::new(
-        source,
-        settled,
-        pool.clone(),
-        packers,
-        cancel.clone(),
-        &stats,
-        progress_out,
-    );
-    reader.spawn()?;
+    let flow = source.start();
+    let remains = flow.as_ref().map_or_else(|_| Remains::none(), Flow::remains);
+    let begun = flow.and_then(|flow| {
+        read::Reader::new(
+            flow,
+            settled,
+            pool.clone(),
+            packers,
+            cancel.clone(),
+            &stats,
+            progress_out,
+        )
+        .spawn()
+    });
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
-    let inputs = dispatch::Inputs { events, packed, progress, interrupt };
+    let inputs = dispatch::Inputs { begun, events, packed, progress, remains, failures, interrupt };
     let (foot_bytes, buffer_feet) = (settled.foot_bytes, budget.feet as u64);
     let config = sender::Config { foot_bytes, buffer_feet, patience, pace: settled.pace };
-    let outcome = dispatch::run(settled, config, first, roster, &inputs, &stats);
+    let outcome = dispatch::run(settled, config, first, roster, inputs, &stats);
     cancel.cancel();
     pool.close();
     outcome
-}
-
-/// What a file holds from the place where reading begins.
-fn rest(source: &mut File, metadata: &Metadata) -> Option<u64> {
-    Some(metadata.len().saturating_sub(source.stream_position().ok()?))
 }
 
 fn wish(config: &config::Tx) -> Wish {

@@ -40,6 +40,7 @@ fn every_usage_error_has_one_shape() {
     let wrong = [
         ("", "no command"),
         ("send h:1", "send: unknown command"),
+        ("guardian stdin cat", "guardian: unknown command"),
         ("--bogus", "--bogus: unknown"),
         ("tx --plain", "DEST: missing"),
         ("rx --plain", "LISTEN: missing"),
@@ -98,8 +99,15 @@ fn every_usage_error_has_one_shape() {
         ("tx --plain h:1,workers=0", "workers: not a number from 1 to 256"),
         ("rx --plain h:x", "h:x: the port"),
         ("rx --plain --connect 5000", "no host"),
-        ("tx --plain h:1 -- cat", "cat: a COMMAND comes"),
-        ("rx --plain 5000 -- cat -n", "cat: a COMMAND comes"),
+        ("tx --plain h:1 -- cat", "cat: a COMMAND is for the receiving end"),
+        ("tx --plain h:1 -- cat", "hint: --source 'CMD' transmits what a program writes"),
+        ("tx --plain --input f --source cat h:1", "cannot go with --"),
+        ("tx --plain --source= h:1", "--source"),
+        ("tx --plain --output f h:1", "--output: unknown here"),
+        ("rx --plain -i f 5000", "-i: unknown here"),
+        ("rx --plain -o f 5000 -- cat", "--output: cannot go with a COMMAND (cat)"),
+        ("rx --plain --force 5000", "--force: there is no --output"),
+        ("loop --force -- cat", "--force: there is no --output"),
     ];
     for (line, expected) in wrong {
         let said = complaint(line);
@@ -147,6 +155,8 @@ fn help_names_every_option_and_shows_examples() {
     let shown = run("tx --help").stdout;
     let shown = String::from_utf8(shown).expect("UTF-8 on stdout");
     let options = [
+        "--input",
+        "--source",
         "--zstd",
         "--lz4",
         "--verify",
@@ -167,4 +177,8 @@ fn help_names_every_option_and_shows_examples() {
         assert!(shown.contains(option), "{option} is not in\n{shown}");
     }
     assert!(shown.contains("Examples:"));
+    let shown = String::from_utf8(run("rx --help").stdout).expect("UTF-8 on stdout");
+    for option in ["--output", "--force", "COMMAND"] {
+        assert!(shown.contains(option), "{option} is not in\n{shown}");
+    }
 }

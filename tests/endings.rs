@@ -4,8 +4,11 @@
 //! has its code and says one line why; nobody waits longer than patience. `VIAMILLIPEDE_FULL=1` tells
 //! the long version. Does not know how the program keeps its promises.
 
+#[cfg(target_os = "linux")]
+mod commands;
 mod cuts;
 mod faults;
+mod files;
 mod frozen;
 mod impostor;
 mod killed;
@@ -19,9 +22,12 @@ pub mod relay;
 #[cfg(target_os = "linux")]
 mod siege;
 mod signals;
+mod sources;
 mod starved;
 mod strangers;
 pub mod stream;
+#[cfg(target_os = "linux")]
+mod vanished;
 #[cfg(target_os = "linux")]
 mod waiting;
 

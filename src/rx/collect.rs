@@ -15,6 +15,7 @@ use crate::pool::Filled;
 use crate::proto::WorkerId;
 use crate::proto::hello::{Settled, min_window_feet};
 use crate::proto::receiver::{self, Config, Input, Receiver as Machine};
+use crate::sink::Remains;
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, never, select};
 use std::collections::BTreeMap;
@@ -26,9 +27,13 @@ const BUNDLE: usize = 64;
 
 /// Where the messages come from, and where the feet go.
 pub(super) struct Inputs {
+    /// Or else why the sink is not written to.
+    pub(super) begun: Result<(), Error>,
     pub(super) events: Receiver<Event>,
     pub(super) unpacked: Receiver<Unpacked>,
     pub(super) writer: Writer,
+    pub(super) remains: Remains,
+    pub(super) failures: Receiver<Error>,
     pub(super) interrupt: Receiver<i32>,
 }
 
@@ -62,10 +67,12 @@ pub(super) fn run(
         is_delivered: false,
         finished: false,
     };
-    let channels =
-        Channels { events: inputs.events, unpacked: inputs.unpacked, interrupt: inputs.interrupt };
-    let mut outcome =
-        collect.handle_event(now, first).and_then(|()| collect.turn(&channels, clock));
+    let Inputs { begun, events, unpacked, remains, failures, interrupt, .. } = inputs;
+    let channels = Channels { events, unpacked, failures, interrupt };
+    let met = collect.handle_event(now, first).and(begun);
+    let mut outcome = met.and_then(|()| collect.turn(&channels, clock));
+    // Before the farewell, during which somebody may lose patience and end us at once.
+    drop(remains);
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -83,6 +90,8 @@ pub(super) fn run(
 struct Channels {
     events: Receiver<Event>,
     unpacked: Receiver<Unpacked>,
+    /// Hears when the sink fails by itself.
+    failures: Receiver<Error>,
     interrupt: Receiver<i32>,
 }
 
@@ -104,6 +113,7 @@ impl Collect {
     fn turn(&mut self, channels: &Channels, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
         let mut reports = self.writer.reports.clone();
+        let mut failures = channels.failures.clone();
         let mut interrupt = channels.interrupt.clone();
         loop {
             let now = clock.now();
@@ -137,6 +147,10 @@ impl Collect {
                         Err(_) => reports = never(),
                     }
                 }
+                recv(failures) -> failure => match failure {
+                    Ok(error) => return Err(error),
+                    Err(_) => failures = never(),
+                },
                 recv(interrupt) -> signal => match signal {
                     // The sink has succeeded: all that a signal can end is the wait for the sender's
                     // last word.

@@ -14,6 +14,7 @@ use crate::pool::Filled;
 use crate::proto::frame::{End, Frame};
 use crate::proto::hello::Settled;
 use crate::proto::sender::{self, Config, Input, Sender};
+use crate::sink::Remains;
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, never, select};
 use std::collections::BTreeMap;
@@ -27,9 +28,13 @@ const BUNDLE: usize = 64;
 
 /// Where the messages come from.
 pub(super) struct Inputs {
+    /// Or else why nothing is read.
+    pub(super) begun: Result<(), Error>,
     pub(super) events: Receiver<Event>,
     pub(super) packed: Receiver<Packed>,
     pub(super) progress: Receiver<Progress>,
+    pub(super) remains: Remains,
+    pub(super) failures: Receiver<Error>,
     pub(super) interrupt: Receiver<i32>,
 }
 
@@ -39,7 +44,7 @@ pub(super) fn run(
     config: Config,
     first: Event,
     roster: Roster,
-    inputs: &Inputs,
+    inputs: Inputs,
     stats: &Arc<Stats>,
 ) -> Result<Delivered, Error> {
     let mut clock = Clock::new();
@@ -55,7 +60,12 @@ pub(super) fn run(
         stats: Arc::clone(stats),
         outcome: None,
     };
-    let mut outcome = dispatch.handle_event(now, first).and_then(|()| dispatch.turn(inputs, clock));
+    let Inputs { begun, events, packed, progress, remains, failures, interrupt } = inputs;
+    let channels = Channels { events, packed, progress, failures, interrupt };
+    let met = dispatch.handle_event(now, first).and(begun);
+    let mut outcome = met.and_then(|()| dispatch.turn(&channels, clock));
+    // Before the farewell, during which somebody may lose patience and end us at once.
+    drop(remains);
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -65,8 +75,17 @@ pub(super) fn run(
     if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
         delivered.digest = digest.finished;
     }
-    dispatch.roster.farewell(&inputs.events, outcome.is_ok());
+    dispatch.roster.farewell(&channels.events, outcome.is_ok());
     outcome
+}
+
+struct Channels {
+    events: Receiver<Event>,
+    packed: Receiver<Packed>,
+    progress: Receiver<Progress>,
+    /// Hears when the source fails by itself.
+    failures: Receiver<Error>,
+    interrupt: Receiver<i32>,
 }
 
 struct Dispatch {
@@ -85,10 +104,10 @@ struct Dispatch {
 }
 
 impl Dispatch {
-    fn turn(&mut self, inputs: &Inputs, mut clock: Clock) -> Result<Delivered, Error> {
+    fn turn(&mut self, channels: &Channels, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
-        let (mut packed, mut progress) = (inputs.packed.clone(), inputs.progress.clone());
-        let mut interrupt = inputs.interrupt.clone();
+        let (mut packed, mut progress) = (channels.packed.clone(), channels.progress.clone());
+        let (mut failures, mut interrupt) = (channels.failures.clone(), channels.interrupt.clone());
         loop {
             let now = clock.now();
             self.sender.handle_timeout(now);
@@ -100,9 +119,9 @@ impl Dispatch {
             self.show();
             let wait = clock.wait_until(self.sender.poll_timeout());
             select! {
-                recv(inputs.events) -> event => {
+                recv(channels.events) -> event => {
                     let now = clock.now();
-                    for event in event.into_iter().chain(inputs.events.try_iter()).take(BUNDLE) {
+                    for event in event.into_iter().chain(channels.events.try_iter()).take(BUNDLE) {
                         self.handle_event(now, event)?;
                     }
                 }
@@ -120,8 +139,12 @@ impl Dispatch {
                         self.finished = Some((feet, bytes));
                         self.finish();
                     }
-                    Ok(Progress::Failed(error)) => return Err(Error::io("stdin", error)),
+                    Ok(Progress::Failed(error)) => return Err(error),
                     Err(_) => progress = never(),
+                },
+                recv(failures) -> failure => match failure {
+                    Ok(error) => return Err(error),
+                    Err(_) => failures = never(),
                 },
                 recv(interrupt) -> signal => match signal {
                     Ok(signal) => return Err(Error::Signal(signal)),
