@@ -6,15 +6,17 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
 use std::hint::black_box;
-use std::io::{self, Seek, Write};
+use std::io::{Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use viamillipede::codec::{Packer, Packing, Unpacker, packed_bound};
 use viamillipede::digest::{FootCheck, ShortFeet, StreamDigest, Stretch, foot_check};
+use viamillipede::error::Error;
 use viamillipede::foot::{Codec, DEFAULT_FOOT_BYTES, FootHeader};
 use viamillipede::proto::frame::{Ack, Frame, decode};
 use viamillipede::proto::reassembler::Reassembler;
-use viamillipede::rx::Sink;
+use viamillipede::sink::Sink;
+use viamillipede::source::Source;
 use viamillipede::stats::{self, Stats};
 use viamillipede::{both, config};
 
@@ -181,6 +183,7 @@ fn pipeline(criterion: &mut Criterion) {
                 source.rewind().expect("a file can be rewound");
                 let (_, interrupt) = bounded(1);
                 let stats = Arc::new(Stats::new(stats::Role::Sender, 2));
+                let source = Source::of_file("a file".into(), source).expect("a file");
                 let ports = both::Ports { source, sink: Box::new(Nowhere), stats, interrupt };
                 both::run(&config, ports).expect("it is delivered")
             });
@@ -200,6 +203,8 @@ fn loop_config(packing: Packing, verify: bool) -> config::Loop {
             progress: config::ProgressMode::Never,
             verbosity: config::Verbosity::Quiet,
         },
+        input: config::Input::Stdin,
+        output: config::Output::Stdout,
         packaging: config::Packaging { packing, foot_bytes: DEFAULT_FOOT_BYTES, size: None },
         workers: 4,
     }
@@ -208,22 +213,12 @@ fn loop_config(packing: Packing, verify: bool) -> config::Loop {
 /// A sink that takes everything at once.
 struct Nowhere;
 
-impl Write for Nowhere {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
+impl Sink for Nowhere {
+    fn write_all(&mut self, _: &[u8]) -> Result<(), Error> {
         Ok(())
     }
-}
 
-impl Sink for Nowhere {
-    fn name(&self) -> String {
-        "nowhere".to_owned()
-    }
-
-    fn close(self: Box<Self>) -> io::Result<()> {
+    fn close(self: Box<Self>) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -5,12 +5,12 @@
 use crate::config::{Dest, Listen, Loop, Rendezvous, Rx, Tx};
 use crate::error::Error;
 use crate::news::News;
-use crate::rx::Sink;
+use crate::sink::Sink;
+use crate::source::Source;
 use crate::stats::{Role, Stats};
 use crate::tx::Delivered;
 use crate::{link, rx, tx};
 use crossbeam_channel::{Receiver, bounded};
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const AFTERTHOUGHT: Duration = Duration::from_secs(1);
 /// What a loop needs beside its settings.
 pub struct Ports {
     /// Where the stream comes from.
-    pub source: File,
+    pub source: Source,
     /// Where the stream goes.
     pub sink: Box<dyn Sink>,
     /// What the sending end counts.
@@ -40,11 +40,13 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
     let secret = link::random::<16>()?.map(|byte| format!("{byte:02x}")).concat();
     let common = crate::config::Common { name: secret, ..config.common.clone() };
     let listen = Rendezvous::Listen(vec![Listen { host: Some(HERE.into()), port: 0 }]);
-    let receiving = Rx { common: common.clone(), rendezvous: listen };
+    let output = config.output.clone();
+    let receiving = Rx { common: common.clone(), output, rendezvous: listen };
     let (address, listening) = bounded(1);
     let interrupt_receiver = interrupt.clone();
     let receiver_stats = Arc::new(Stats::new(Role::Receiver, 1));
     let (result, results) = bounded(1);
+    let alarm = source.alarm();
     let receiver = move || {
         let announce = &mut |all: &[SocketAddr]| {
             // Nobody waits for it only when this run is over.
@@ -52,7 +54,12 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         };
         let (stats, interrupt) = (receiver_stats, interrupt_receiver);
         let ports = rx::Ports { sink, stats, news: News::unheard(), interrupt, announce };
-        let _ = result.send(rx::run(&receiving, ports));
+        let received = rx::run(&receiving, ports);
+        // Where the ends have not met the sender would go on looking for it.
+        if let Some((code, reason)) = received.as_ref().err().and_then(Error::farewell) {
+            alarm.ring(Error::Peer { code, reason });
+        }
+        let _ = result.send(received);
     };
     thread::Builder::new()
         .name("receiver".into())
@@ -66,6 +73,7 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
     let dest = Dest { host: HERE.into(), port: at.port(), bind: None, workers: None };
     let sending = Tx {
         common,
+        input: config.input.clone(),
         packaging: config.packaging,
         rendezvous: Rendezvous::Dial { dests: vec![dest], workers: config.workers },
     };

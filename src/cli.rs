@@ -3,6 +3,7 @@
 //! Knows clap, and how to tell its errors in one line. Does not know what a command does, nor the
 //! limits of the settings ([`crate::config`]).
 
+mod ends;
 mod explain;
 mod keys;
 
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::proto::hello::min_window_feet;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use ends::{InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,6 +60,10 @@ Examples:
   viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
                                                       over two networks, the first one preferred
   viamillipede rx --plain --connect host:5000 > copy  receive from one that waits with `tx --listen`
+  viamillipede rx --plain 5000 -- zfs receive pool/copy
+  viamillipede tx --plain host:5000 --source 'zfs send pool/fs@now'
+                                                      from program to program: a part is never
+                                                      taken for the whole
 
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6 command failed,
 7 busy, 128+N ended by signal N.";
@@ -73,13 +79,13 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Sub {
-    /// Transmit stdin to the other end
+    /// Transmit stdin, a file or what a program writes
     #[command(after_help = EXAMPLES)]
     Tx(TxArgs),
-    /// Receive a stream and write it to stdout
+    /// Receive a stream into stdout, a file or a program
     #[command(after_help = EXAMPLES)]
     Rx(RxArgs),
-    /// Both ends in this process over 127.0.0.1: stdin to stdout
+    /// Both ends in this process over 127.0.0.1
     Loop(LoopArgs),
     /// Make a key for both ends
     Keygen(KeygenArgs),
@@ -95,6 +101,8 @@ struct TxArgs {
     /// Wait for the receiver instead of dialling it
     #[arg(long, help_heading = CONNECTIONS)]
     listen: bool,
+    #[command(flatten)]
+    input: InputArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
@@ -116,23 +124,25 @@ struct RxArgs {
     #[arg(long, help_heading = CONNECTIONS)]
     connect: bool,
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
     common: CommonArgs,
-    #[arg(last = true, hide = true)]
-    program: Vec<OsString>,
 }
 
 #[derive(Args)]
 struct LoopArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
     common: CommonArgs,
-    #[arg(last = true, hide = true)]
-    program: Vec<OsString>,
 }
 
 #[derive(Args)]
@@ -212,32 +222,33 @@ enum When {
 struct Patience(Option<Duration>);
 
 fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
-    no_program(&args.program, "the COMMAND is named at the receiving end")?;
+    ends::no_command(&args.program)?;
+    let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
     let key = args.common.key.source(args.listen);
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
-    Ok(Unkeyed::new(Command::Tx(config::Tx { common, packaging, rendezvous }), key))
+    Ok(Unkeyed::new(Command::Tx(config::Tx { common, input, packaging, rendezvous }), key))
 }
 
 fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
-    no_program(&args.program, "use `viamillipede rx … | program` until then")?;
+    let output = args.output.read()?;
     let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
     let key = args.common.key.source(!args.connect);
     // The size of a foot is the sender's to ask for; all that is certain is that it can be the
     // smallest.
     let common = common(args.common, rendezvous.least_feet(), MIN_FOOT_BYTES)?;
-    Ok(Unkeyed::new(Command::Rx(config::Rx { common, rendezvous }), key))
+    Ok(Unkeyed::new(Command::Rx(config::Rx { common, output, rendezvous }), key))
 }
 
 fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
-    no_program(&args.program, "use `viamillipede loop … | program` until then")?;
+    let (input, output) = (args.input.read()?, args.output.read()?);
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
     let least_feet = min_window_feet(workers);
     let key = args.common.key.source_of_loop();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
-    Ok(Unkeyed::new(Command::Loop(config::Loop { common, packaging, workers }), key))
+    Ok(Unkeyed::new(Command::Loop(config::Loop { common, input, output, packaging, workers }), key))
 }
 
 fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
@@ -282,16 +293,6 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
             (false, false) => Verbosity::Normal,
         },
     })
-}
-
-fn no_program(program: &[OsString], hint: &str) -> Result<(), Error> {
-    match program.first() {
-        None => Ok(()),
-        Some(first) => {
-            let what = first.to_string_lossy();
-            Err(Error::usage(what, "a COMMAND comes with a later release").with_hint(hint))
-        }
-    }
 }
 
 fn parse_level(text: &str) -> Result<i32, String> {

@@ -14,7 +14,9 @@ use crate::foot::MIN_FOOT_BYTES;
 pub use crate::key::Security;
 use crate::proto::hello::min_window_feet;
 use bytes::format_bytes;
+use std::ffi::OsString;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Connections over all DESTs together when nothing is said.
@@ -35,9 +37,9 @@ pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
 /// What the process is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Transmit stdin.
+    /// Transmit a stream.
     Tx(Tx),
-    /// Receive to stdout.
+    /// Receive a stream.
     Rx(Rx),
     /// Both ends in this process.
     Loop(Loop),
@@ -48,6 +50,8 @@ pub enum Command {
 pub struct Tx {
     /// What every end knows.
     pub common: Common,
+    /// Where the stream comes from.
+    pub input: Input,
     /// How the stream becomes feet.
     pub packaging: Packaging,
     /// Where the other end is met.
@@ -59,6 +63,8 @@ pub struct Tx {
 pub struct Rx {
     /// What every end knows.
     pub common: Common,
+    /// Where the stream goes.
+    pub output: Output,
     /// Where the other end is met.
     pub rendezvous: Rendezvous,
 }
@@ -68,10 +74,41 @@ pub struct Rx {
 pub struct Loop {
     /// What every end knows.
     pub common: Common,
+    /// Where the stream comes from.
+    pub input: Input,
+    /// Where the stream goes.
+    pub output: Output,
     /// How the stream becomes feet.
     pub packaging: Packaging,
     /// TCP connections over 127.0.0.1.
     pub workers: u16,
+}
+
+/// Where the stream comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Stdin.
+    Stdin,
+    /// This file, whatever it is.
+    File(PathBuf),
+    /// What this command writes, for `sh`.
+    Source(OsString),
+}
+
+/// Where the stream goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Stdout.
+    Stdout,
+    /// A file.
+    File {
+        /// Its name.
+        path: PathBuf,
+        /// It may be there already, and is replaced.
+        replaces: bool,
+    },
+    /// This program's stdin: the program and its arguments, never empty.
+    Command(Vec<OsString>),
 }
 
 /// Settings that every end has.

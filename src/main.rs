@@ -1,7 +1,6 @@
 //! parse → run → one error line → exit code.
 
 use crossbeam_channel::{Receiver, bounded};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::panic;
 use std::path::Path;
@@ -10,21 +9,26 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use viamillipede::cli::{self, Request};
+use viamillipede::command::guardian;
 use viamillipede::config::Command;
 use viamillipede::error::{Error, one_line};
 use viamillipede::key::{self, Found, Key};
 use viamillipede::news::News;
-use viamillipede::rx::Sink;
+use viamillipede::sink::Sink;
+use viamillipede::source::Source;
 use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
 use viamillipede::watch::say::Say;
 use viamillipede::watch::{Watch, ready};
-use viamillipede::{both, rx, stdio, tx};
+use viamillipede::{both, rx, sink, stdio, tx};
 
 /// How long the last words may take on a stderr that blocks.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 fn main() {
+    if guardian::was_asked(std::env::args_os()) {
+        return;
+    }
     let say = Say::start();
     abort_on_defect(say.clone());
     let outcome = cli::parse(std::env::args_os()).and_then(|request| match request {
@@ -83,15 +87,15 @@ fn between_ends(
     let announce = &mut ready;
     match command {
         Command::Tx(settings) => {
-            let source = stdio::stdin()?;
+            let source = Source::open(&settings.input)?;
             tx::run(settings, tx::Ports { source, stats, news, interrupt, announce })
         }
         Command::Rx(settings) => {
-            let sink = Box::new(stdio::Stdout::open()?);
+            let sink = sink::open(&settings.output)?;
             rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce })
         }
         Command::Loop(settings) => {
-            let (source, sink) = (stdio::stdin()?, Box::new(stdio::Stdout::open()?));
+            let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);
             both::run(settings, both::Ports { source, sink, stats, interrupt })
         }
     }
@@ -109,8 +113,8 @@ fn keygen(path: Option<&Path>) -> Result<(), Error> {
 /// Writes help, the version or a key to stdout, the only things that are not the stream.
 fn show(text: &str) -> Result<(), Error> {
     let mut stdout = Box::new(stdio::Stdout::open()?);
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.close());
-    written.map_err(|error| Error::io("stdout", error))
+    stdout.write_all(text.as_bytes())?;
+    stdout.close()
 }
 
 /// A panic on any thread is a defect: it ends the process at once, and is told in the shape of an

@@ -17,13 +17,12 @@ use crate::foot::MAX_FOOT_BYTES;
 use crate::link::{self, Setup};
 use crate::news::News;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
+use crate::sink::Sink;
 use crate::stats::Stats;
 pub use crate::tx::Delivered;
 use crossbeam_channel::Receiver;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-pub use write::Sink;
 
 /// What a reception needs beside its settings.
 pub struct Ports<'a> {
@@ -43,6 +42,7 @@ pub struct Ports<'a> {
 /// all of patience to learn it.
 pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
     let Ports { sink, stats, news, interrupt, announce } = ports;
+    let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
     let inlets = Arc::clone(&intake);
@@ -61,14 +61,15 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
     announce(&addresses);
     let names = config.rendezvous.names();
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &names, patience, &news)?;
+    let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
     let admission = intake.settle(&settled);
     let writer = write::start(sink, settled, admission.window_feet() as usize, &stats)?;
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
-    let inputs = collect::Inputs { events, unpacked: intake.unpacked(), writer, interrupt };
+    let unpacked = intake.unpacked();
+    let inputs = collect::Inputs { events, unpacked, writer, remains, failures, interrupt };
     let outcome = collect::run(settled, patience, first, roster, inputs, admission, &stats);
     cancel.cancel();
     outcome

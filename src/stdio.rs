@@ -6,11 +6,11 @@
 use crate::cancel::wait;
 use crate::error::Error;
 use crate::pipe;
-use crate::rx::Sink;
+use crate::sink::Sink;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::PollFlags;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, IntoRawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -72,33 +72,31 @@ impl Stdout {
     }
 }
 
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        is_open()?;
-        loop {
+impl Sink for Stdout {
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        is_open().map_err(failed)?;
+        while !bytes.is_empty() {
             match self.file.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Somebody who shares it has made it non-blocking.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait(&mut [(self.file.as_fd(), PollFlags::POLLOUT)], None)?;
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let room = (self.file.as_fd(), PollFlags::POLLOUT);
+                    wait(&mut [room], None).map_err(failed)?;
                 }
-                result => return result,
+                Err(error) => return Err(failed(error)),
             }
         }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Sink for Stdout {
-    fn name(&self) -> String {
-        "stdout".to_owned()
+        Ok(())
     }
 
     /// Reports what the close says: some file systems tell of a full disk only then.
-    fn close(self: Box<Self>) -> io::Result<()> {
-        is_open()?;
-        Ok(nix::unistd::close(self.file.into_raw_fd())?)
+    fn close(self: Box<Self>) -> Result<(), Error> {
+        is_open().map_err(failed)?;
+        nix::unistd::close(self.file.into_raw_fd()).map_err(|error| failed(error.into()))
     }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("stdout", error)
 }

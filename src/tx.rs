@@ -18,18 +18,17 @@ use crate::link::{self, NoFeet, Setup};
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
+use crate::source::Source;
 use crate::stats::Stats;
 use crate::team;
 use crossbeam_channel::{Receiver, bounded};
-use std::fs::{File, Metadata};
-use std::io::Seek;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a transmission needs beside its settings.
 pub struct Ports<'a> {
     /// Where the stream comes from.
-    pub source: File,
+    pub source: Source,
     /// What is counted.
     pub stats: Arc<Stats>,
     /// Hears what becomes of links.
@@ -51,13 +50,9 @@ pub struct Delivered {
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { mut source, stats, news, interrupt, announce } = ports;
-    let metadata = source.metadata().map_err(|error| Error::io("stdin", error))?;
-    if metadata.is_dir() {
-        return Err(Error::io("stdin", std::io::ErrorKind::IsADirectory.into()));
-    }
-    let rest_of_file = metadata.is_file().then(|| rest(&mut source, &metadata)).flatten();
-    if let Some(bytes) = config.packaging.size.or(rest_of_file) {
+    let Ports { source, stats, news, interrupt, announce } = ports;
+    let (remains, failures) = (source.remains(), source.failures());
+    if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
         stats.expect_bytes(bytes);
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
@@ -76,7 +71,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     announce(&addresses);
     let names = config.rendezvous.names();
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &names, patience, &news)?;
+    let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
@@ -103,16 +98,11 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     );
     reader.spawn()?;
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
-    let inputs = dispatch::Inputs { events, packed, progress, interrupt };
-    let outcome = dispatch::run(settled, patience, first, roster, &inputs, &stats);
+    let inputs = dispatch::Inputs { events, packed, progress, remains, failures, interrupt };
+    let outcome = dispatch::run(settled, patience, first, roster, inputs, &stats);
     cancel.cancel();
     pool.close();
     outcome
-}
-
-/// What a file holds from the place where reading begins.
-fn rest(source: &mut File, metadata: &Metadata) -> Option<u64> {
-    Some(metadata.len().saturating_sub(source.stream_position().ok()?))
 }
 
 fn wish(config: &config::Tx) -> Wish {

@@ -98,8 +98,15 @@ fn every_usage_error_has_one_shape() {
         ("tx --plain h:1,workers=0", "workers: not a number from 1 to 256"),
         ("rx --plain h:x", "h:x: the port"),
         ("rx --plain --connect 5000", "no host"),
-        ("tx --plain h:1 -- cat", "cat: a COMMAND comes"),
-        ("rx --plain 5000 -- cat -n", "cat: a COMMAND comes"),
+        ("tx --plain h:1 -- cat", "cat: a COMMAND is for the receiving end"),
+        ("tx --plain h:1 -- cat", "hint: --source 'CMD' transmits what a program writes"),
+        ("tx --plain --input f --source cat h:1", "cannot go with --"),
+        ("tx --plain --source= h:1", "--source"),
+        ("tx --plain --output f h:1", "--output: unknown here"),
+        ("rx --plain -i f 5000", "-i: unknown here"),
+        ("rx --plain -o f 5000 -- cat", "--output: cannot go with a COMMAND (cat)"),
+        ("rx --plain --force 5000", "--force: there is no --output"),
+        ("loop --force -- cat", "--force: there is no --output"),
     ];
     for (line, expected) in wrong {
         let said = complaint(line);

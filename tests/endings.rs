@@ -4,8 +4,11 @@
 //! has its code and says one line why; nobody waits longer than patience. `VIAMILLIPEDE_FULL=1` tells
 //! the long version. Does not know how the program keeps its promises.
 
+#[cfg(target_os = "linux")]
+mod commands;
 mod cuts;
 mod faults;
+mod files;
 mod frozen;
 mod impostor;
 mod killed;
@@ -17,9 +20,12 @@ mod pipes;
 mod process;
 mod relay;
 mod signals;
+mod sources;
 mod starved;
 mod strangers;
 mod stream;
+#[cfg(target_os = "linux")]
+mod vanished;
 #[cfg(target_os = "linux")]
 mod waiting;
 

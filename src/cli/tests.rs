@@ -1,6 +1,7 @@
 //! What is typed, and what it means.
 
 use super::*;
+use crate::config::{Input, Output};
 use crate::key::{Key, KeySource};
 
 fn request(line: &str) -> Result<Request, Error> {
@@ -98,6 +99,22 @@ fn the_window_is_judged_by_the_end_that_knows() {
     assert!(complaint("tx --plain --window 5M --listen 5000").contains("6 feet of 1MiB"));
     assert!(complaint("loop --workers 1 --window 5M").contains("6 feet of 1MiB"));
     command("loop --workers 256 --foot-size 16M");
+}
+
+#[test]
+fn sources_and_sinks_arrive() {
+    let Command::Loop(both) = command("loop -i from --output to --force") else {
+        panic!("loop is Loop")
+    };
+    assert_eq!(both.input, Input::File("from".into()));
+    assert_eq!(both.output, Output::File { path: "to".into(), replaces: true });
+    let Command::Loop(both) = command("loop --source cat -- tar -x -z") else {
+        panic!("loop is Loop")
+    };
+    assert_eq!(both.input, Input::Source("cat".into()));
+    assert_eq!(both.output, Output::Command(["tar", "-x", "-z"].map(OsString::from).into()));
+    let Command::Loop(both) = command("loop -i - -o -") else { panic!("loop is Loop") };
+    assert_eq!((both.input, both.output), (Input::Stdin, Output::Stdout));
 }
 
 #[test]

@@ -134,10 +134,12 @@ impl Miss {
 }
 
 /// Waits for the first [`Event::Up`] and returns it. `names` are the links that are dialled, none
-/// where this end listens; only who dials runs out of patience.
+/// where this end listens; only who dials runs out of patience. A failure of what is to be carried, or of
+/// where to, ends the wait.
 pub fn meet(
     events: &Receiver<Event>,
     interrupt: &Receiver<i32>,
+    failures: &Receiver<Error>,
     names: &[String],
     patience: Option<Duration>,
     news: &News,
@@ -147,7 +149,7 @@ pub fn meet(
         _ => never(),
     };
     let mut causes = Causes::default();
-    let mut interrupt = interrupt.clone();
+    let (mut interrupt, mut failures) = (interrupt.clone(), failures.clone());
     loop {
         select! {
             recv(events) -> event => match event {
@@ -165,6 +167,10 @@ pub fn meet(
             recv(interrupt) -> signal => match signal {
                 Ok(signal) => return Err(Error::Signal(signal)),
                 Err(_) => interrupt = never(),
+            },
+            recv(failures) -> failure => match failure {
+                Ok(error) => return Err(error),
+                Err(_) => failures = never(),
             },
             recv(out_of_patience) -> _ => {
                 if let Some(shortage) = causes.shortage() {

@@ -15,6 +15,7 @@ use crate::pool::Filled;
 use crate::proto::WorkerId;
 use crate::proto::hello::{Settled, min_window_feet};
 use crate::proto::receiver::{self, Config, Input, Receiver as Machine};
+use crate::sink::Remains;
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, never, select};
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub(super) struct Inputs {
     pub(super) events: Receiver<Event>,
     pub(super) unpacked: Receiver<Unpacked>,
     pub(super) writer: Writer,
+    pub(super) remains: Remains,
+    pub(super) failures: Receiver<Error>,
     pub(super) interrupt: Receiver<i32>,
 }
 
@@ -61,10 +64,12 @@ pub(super) fn run(
         is_delivered: false,
         finished: false,
     };
-    let channels =
-        Channels { events: inputs.events, unpacked: inputs.unpacked, interrupt: inputs.interrupt };
+    let Inputs { events, unpacked, remains, failures, interrupt, .. } = inputs;
+    let channels = Channels { events, unpacked, failures, interrupt };
     let mut outcome =
         collect.handle_event(now, first).and_then(|()| collect.turn(&channels, clock));
+    // Before the farewell, during which somebody may lose patience and end us at once.
+    drop(remains);
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -82,6 +87,8 @@ pub(super) fn run(
 struct Channels {
     events: Receiver<Event>,
     unpacked: Receiver<Unpacked>,
+    /// Hears when the sink fails by itself.
+    failures: Receiver<Error>,
     interrupt: Receiver<i32>,
 }
 
@@ -103,6 +110,7 @@ impl Collect {
     fn turn(&mut self, channels: &Channels, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
         let mut reports = self.writer.reports.clone();
+        let mut failures = channels.failures.clone();
         let mut interrupt = channels.interrupt.clone();
         loop {
             let now = clock.now();
@@ -136,6 +144,10 @@ impl Collect {
                         Err(_) => reports = never(),
                     }
                 }
+                recv(failures) -> failure => match failure {
+                    Ok(error) => return Err(error),
+                    Err(_) => failures = never(),
+                },
                 recv(interrupt) -> signal => match signal {
                     // The sink has succeeded: all that a signal can end is the wait for the sender's
                     // last word.

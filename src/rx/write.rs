@@ -7,19 +7,11 @@ use crate::error::Error;
 use crate::foot::{FootHeader, Hash};
 use crate::pool::Filled;
 use crate::proto::hello::Settled;
+use crate::sink::Sink;
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
-
-/// Where a stream goes.
-pub trait Sink: Write + Send {
-    /// What it is, for error messages.
-    fn name(&self) -> String;
-    /// Closes it; only when this succeeds the stream is delivered.
-    fn close(self: Box<Self>) -> io::Result<()>;
-}
 
 /// What the writer is told.
 pub(super) enum Order {
@@ -79,12 +71,10 @@ fn write(
     reports: &Sender<Report>,
     stats: &Stats,
 ) -> Result<(), Error> {
-    let name = sink.name();
-    let failed = |error| Error::io(name.clone(), error);
     for order in orders {
         match order {
             Order::Write(header, raw, check) => {
-                sink.write_all(&raw).map_err(failed)?;
+                sink.write_all(&raw)?;
                 stats.stream_bytes.add(raw.len() as u64);
                 if let Some(digest) = &mut digest {
                     digest.push(&header, &raw, check);
@@ -102,7 +92,7 @@ fn write(
                     let cause = "the digests of the two ends differ".into();
                     return Err(Error::Corrupt { what: "the stream".into(), cause });
                 }
-                sink.close().map_err(failed)?;
+                sink.close()?;
                 let _ = reports.send(Report::Closed(digest));
                 return Ok(());
             }

@@ -14,6 +14,7 @@ use crate::pool::Filled;
 use crate::proto::frame::{End, Frame};
 use crate::proto::hello::Settled;
 use crate::proto::sender::{self, Config, Input, Sender};
+use crate::sink::Remains;
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, never, select};
 use std::collections::BTreeMap;
@@ -30,6 +31,9 @@ pub(super) struct Inputs {
     pub(super) events: Receiver<Event>,
     pub(super) packed: Receiver<Packed>,
     pub(super) progress: Receiver<Progress>,
+    pub(super) remains: Remains,
+    /// Hears when the source fails by itself.
+    pub(super) failures: Receiver<Error>,
     pub(super) interrupt: Receiver<i32>,
 }
 
@@ -39,7 +43,7 @@ pub(super) fn run(
     patience: Option<Duration>,
     first: Event,
     roster: Roster,
-    inputs: &Inputs,
+    inputs: Inputs,
     stats: &Arc<Stats>,
 ) -> Result<Delivered, Error> {
     let mut clock = Clock::new();
@@ -56,7 +60,10 @@ pub(super) fn run(
         stats: Arc::clone(stats),
         outcome: None,
     };
-    let mut outcome = dispatch.handle_event(now, first).and_then(|()| dispatch.turn(inputs, clock));
+    let mut outcome =
+        dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
+    // Before the farewell, during which somebody may lose patience and end us at once.
+    drop(inputs.remains);
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -89,7 +96,7 @@ impl Dispatch {
     fn turn(&mut self, inputs: &Inputs, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
         let (mut packed, mut progress) = (inputs.packed.clone(), inputs.progress.clone());
-        let mut interrupt = inputs.interrupt.clone();
+        let (mut failures, mut interrupt) = (inputs.failures.clone(), inputs.interrupt.clone());
         loop {
             let now = clock.now();
             self.sender.handle_timeout(now);
@@ -121,8 +128,12 @@ impl Dispatch {
                         self.finished = Some((feet, bytes));
                         self.finish();
                     }
-                    Ok(Progress::Failed(error)) => return Err(Error::io("stdin", error)),
+                    Ok(Progress::Failed(error)) => return Err(error),
                     Err(_) => progress = never(),
+                },
+                recv(failures) -> failure => match failure {
+                    Ok(error) => return Err(error),
+                    Err(_) => failures = never(),
                 },
                 recv(interrupt) -> signal => match signal {
                     Ok(signal) => return Err(Error::Signal(signal)),

@@ -2,7 +2,8 @@
 //!
 //! Feet never cross a multiple of the foot size; when a foot leaves before it is full is decided by
 //! [`Flush`]. Reading stops where there are no buffers: that is the back-pressure. Short feet are
-//! digested here, where the stream is in order. Does not know what happens to a foot.
+//! digested here, where the stream is in order. The end of a source counts once it has said that it is one.
+//! Does not know what happens to a foot.
 
 use super::pack::{Packers, Raw};
 use crate::cancel::{Cancel, wait};
@@ -11,10 +12,10 @@ use crate::error::Error;
 use crate::pool::{Buffer, Pool};
 use crate::proto::flush::Flush;
 use crate::proto::hello::Settled;
+use crate::source::Source;
 use crate::stats::Stats;
 use crossbeam_channel::Sender;
 use nix::poll::PollFlags;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -38,12 +39,12 @@ pub(super) enum Progress {
         bytes: u64,
     },
     /// The source has failed.
-    Failed(io::Error),
+    Failed(Error),
 }
 
 /// The reading thread.
 pub(super) struct Reader {
-    source: File,
+    source: Source,
     pool: Pool,
     packers: Arc<Packers>,
     cancel: Cancel,
@@ -67,7 +68,7 @@ enum Fill {
 
 impl Reader {
     pub(super) fn new(
-        source: File,
+        source: Source,
         settled: Settled,
         pool: Pool,
         packers: Arc<Packers>,
@@ -92,9 +93,12 @@ impl Reader {
 
     /// Starts the thread. It is never joined: a read may be stuck in the kernel.
     pub(super) fn spawn(mut self) -> Result<(), Error> {
-        crate::pipe::widen(&self.source);
         let run = move || {
-            let last = match self.run() {
+            let ended = match self.run() {
+                Ok(true) => self.source.finish(&self.cancel),
+                unfinished => unfinished.map_err(|error| Error::io(self.source.name(), error)),
+            };
+            let last = match ended {
                 Ok(true) => Progress::Finished { feet: self.feet, bytes: self.offset },
                 Ok(false) => return,
                 Err(error) => Progress::Failed(error),

@@ -6,10 +6,10 @@
 
 use super::say::Say;
 use crate::error::Error;
+use crate::ignored::is_ignored;
 use crossbeam_channel::after;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
-use std::fs;
 use std::process;
 use std::thread::Builder;
 use std::time::Duration;
@@ -87,29 +87,4 @@ fn end_after_grace(signal: i32, say: Say) {
 
 fn exit_code(signal: i32) -> i32 {
     Error::Signal(signal).exit_code().into()
-}
-
-/// Whether this signal was ignored when the process started, where the system tells that in a file.
-fn is_ignored(signal: i32) -> bool {
-    fs::read_to_string("/proc/self/status").is_ok_and(|status| is_ignored_in(&status, signal))
-}
-
-fn is_ignored_in(status: &str, signal: i32) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ignored_signal_is_read_from_the_mask() {
-        let nohup = "Name:\tx\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
-        assert!(is_ignored_in(nohup, SIGHUP));
-        assert!(!is_ignored_in(nohup, SIGINT));
-        assert!(!is_ignored_in("Name:\tx\n", SIGHUP));
-        assert!(!is_ignored_in("SigIgn:\tnonsense\n", SIGHUP));
-    }
 }

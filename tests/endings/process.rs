@@ -8,6 +8,7 @@ use crate::harness::{Summary, listening};
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -61,6 +62,13 @@ impl End {
         End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
     }
 
+    /// The same, with `rest` after all that: COMMAND, or what has spaces in it.
+    pub fn with(line: &str, rest: impl IntoIterator<Item: AsRef<OsStr>>) -> End {
+        let mut command = Command::new(PROGRAM);
+        command.args(line.split_whitespace()).args(["--plain", "-q"]).args(rest);
+        End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
+    }
+
     /// The same, and it tells what it has done.
     pub fn telling(guard: Guard, line: &str) -> End {
         let mut command = Command::new(PROGRAM);
@@ -88,7 +96,8 @@ impl End {
         End::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
     }
 
-    fn spawn(command: &mut Command) -> End {
+    /// This command, which may be no more than the program in another environment.
+    pub fn spawn(command: &mut Command) -> End {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let (out, lines) = unbounded();
@@ -218,6 +227,20 @@ impl Pair {
         let port = rx.port();
         let tx = format!("tx 127.0.0.1:{port} --patience {patience} {flags}");
         Pair { tx: End::guarded(guard, &tx), rx, port }
+    }
+
+    /// A receiver and a sender that need not lose patience, with `rx` and `tx` after their other
+    /// arguments.
+    pub fn with(rx: &[&str], tx: &[&str]) -> Pair {
+        Pair::with_patience(LONG, rx, tx)
+    }
+
+    /// The same with this patience.
+    pub fn with_patience(patience: u64, rx: &[&str], tx: &[&str]) -> Pair {
+        let mut rx = End::with(&format!("rx 127.0.0.1:0 --patience {patience}"), rx);
+        let port = rx.port();
+        let tx = End::with(&format!("tx 127.0.0.1:{port} --patience {patience}"), tx);
+        Pair { tx, rx, port }
     }
 
     /// The same with the roles of the connection turned round.

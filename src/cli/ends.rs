@@ -1,0 +1,82 @@
+//! Where a stream comes from and where it goes, as it is typed.
+//!
+//! Knows which of them cannot go together. Does not open anything.
+
+use crate::config::{Input, Output};
+use crate::error::Error;
+use clap::Args;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// As a file: stdin, or stdout.
+const STANDARD: &str = "-";
+
+#[derive(Args)]
+#[command(next_help_heading = "Source")]
+pub(super) struct InputArgs {
+    /// Read FILE instead of stdin
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Run CMD with `sh -c` and transmit what it writes; unlike the end of stdin, the end of that
+    /// counts only when CMD exits with 0
+    #[arg(long, value_name = "CMD", conflicts_with = "input")]
+    source: Option<OsString>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Sink")]
+pub(super) struct OutputArgs {
+    /// Write FILE instead of stdout: as FILE.part, which is renamed when the stream is whole and
+    /// removed when it is not; devices and FIFOs are written in place
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Let --output replace a FILE or FILE.part that is there, or write to a block device
+    #[arg(long)]
+    force: bool,
+    /// Run COMMAND and write to its stdin instead of stdout; it is killed before it could take a
+    /// part of the stream for the whole, and must take all of it and exit with 0
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl InputArgs {
+    pub(super) fn read(self) -> Result<Input, Error> {
+        match (self.input, self.source) {
+            (_, Some(source)) if source.is_empty() => {
+                Err(Error::usage("--source", "an empty command writes nothing"))
+            }
+            (_, Some(source)) => Ok(Input::Source(source)),
+            (Some(path), None) if path.as_os_str() != STANDARD => Ok(Input::File(path)),
+            _ => Ok(Input::Stdin),
+        }
+    }
+}
+
+impl OutputArgs {
+    pub(super) fn read(self) -> Result<Output, Error> {
+        if self.force && self.output.is_none() {
+            let hint = "--output names the file that may be replaced";
+            return Err(Error::usage("--force", "there is no --output").with_hint(hint));
+        }
+        if let (Some(_), Some(command)) = (&self.output, self.command.first()) {
+            let cause = format!("cannot go with a COMMAND ({})", command.display());
+            return Err(Error::usage("--output", cause).with_hint("the stream goes to one of them"));
+        }
+        match self.output {
+            Some(path) if path.as_os_str() != STANDARD => {
+                Ok(Output::File { path, replaces: self.force })
+            }
+            Some(_) => Ok(Output::Stdout),
+            None if self.command.is_empty() => Ok(Output::Stdout),
+            None => Ok(Output::Command(self.command)),
+        }
+    }
+}
+
+/// A COMMAND takes a stream, so it has no place where one comes from.
+pub(super) fn no_command(command: &[OsString]) -> Result<(), Error> {
+    let Some(first) = command.first() else { return Ok(()) };
+    let cause = "a COMMAND is for the receiving end";
+    let hint = "--source 'CMD' transmits what a program writes";
+    Err(Error::usage(first.to_string_lossy(), cause).with_hint(hint))
+}

@@ -1,0 +1,71 @@
+//! Where a stream goes, whatever it is.
+//!
+//! A sink is written to and closed on a thread of its own, which may be stuck in the kernel when the run
+//! ends: so what must not stay behind then, its [`Remains`], is held apart. Does not know where the stream
+//! comes from.
+
+use crate::command;
+use crate::config::Output;
+use crate::error::Error;
+use crate::output;
+use crate::stdio::Stdout;
+use crossbeam_channel::{Receiver, never};
+
+/// Where a stream goes.
+pub trait Sink: Send {
+    /// Takes all of these bytes; may block as long as it likes.
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Closes it; only when this succeeds the stream is delivered.
+    fn close(self: Box<Self>) -> Result<(), Error>;
+
+    /// Hears of a failure that nobody asked for, as soon as it comes.
+    fn failures(&self) -> Receiver<Error> {
+        never()
+    }
+
+    /// What stays behind when the stream does not become whole.
+    fn remains(&self) -> Remains {
+        Remains::none()
+    }
+}
+
+/// Opens the sink that was asked for, before anything is received.
+pub fn open(output: &Output) -> Result<Box<dyn Sink>, Error> {
+    Ok(match output {
+        Output::Stdout => Box::new(Stdout::open()?),
+        Output::File { path, replaces } => output::open(path, *replaces)?,
+        Output::Command(argv) => Box::new(command::Stdin::open(argv)?),
+    })
+}
+
+/// What a stream that did not become whole leaves behind, taken away when this is dropped. Where a sink or
+/// source has succeeded nothing is taken away.
+#[must_use]
+pub struct Remains(Option<Box<dyn FnOnce() + Send>>);
+
+impl Remains {
+    /// Nothing.
+    pub fn none() -> Remains {
+        Remains(None)
+    }
+
+    /// What this takes away. It must do nothing after a success, and not take long.
+    pub fn new(clear: impl FnOnce() + Send + 'static) -> Remains {
+        Remains(Some(Box::new(clear)))
+    }
+}
+
+impl From<command::Leash> for Remains {
+    fn from(leash: command::Leash) -> Remains {
+        Remains::new(move || leash.end())
+    }
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if let Some(clear) = self.0.take() {
+            clear();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! COMMAND as the sink: what it is given, and how it can fail.
+//!
+//! A COMMAND has rx's stderr, so an rx that is over has left nothing running.
+
+use super::process::{End, Pair};
+use super::stream::{feed, put};
+use super::{LONG, SHORT, at_once};
+use nix::sys::signal::Signal::SIGTERM;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+
+/// More than a pipe holds.
+const LARGE: u64 = 16 << 20;
+
+#[test]
+fn a_command_takes_the_stream_whole() {
+    at_once(
+        [0, 1, 7, 5 << 20]
+            .map(|bytes| boxed(move || Pair::with(&["--", "cat"], &[]).deliver(bytes)))
+            .into(),
+    );
+}
+
+fn boxed(story: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
+    Box::new(story)
+}
+
+/// Runs a loop into a COMMAND with nothing to read; what COMMAND writes.
+fn output_of(command: &mut Command) -> Vec<u8> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut end = End::spawn(command);
+    let mut out = Vec::new();
+    end.stdout().read_to_end(&mut out).expect("a pipe can be read");
+    end.ended(LONG).expect("it ends").delivered();
+    out
+}
+
+#[test]
+fn arguments_arrive_byte_for_byte() {
+    let awkward = [&b"a b"[..], b"", b"-q", b"--", b"'\"$HOME`", b"two\nlines", b"\xff\xfe"];
+    let mut command = Command::new(super::process::PROGRAM);
+    command.args(["loop", "-q", "--", "printf", "<%s>"]);
+    command.args(awkward.map(OsStr::from_bytes));
+    let expected: Vec<u8> = awkward.iter().flat_map(|it| [b"<", *it, b">"].concat()).collect();
+    assert_eq!(output_of(&mut command), expected);
+}
+
+/// Descriptors, environment and signals are those that it would have without us.
+#[test]
+fn a_command_inherits_nothing_of_ours() {
+    let script = "ls /proc/$$/fd; echo key=$VIAMILLIPEDE_KEY $ELSE; \
+                  grep -E '^Sig(Blk|Ign)' /proc/self/status";
+    let mut direct = Command::new("sh");
+    direct.args(["-c", script]).env("ELSE", "kept").stdin(Stdio::null());
+    let expected = direct.output().expect("every system has it").stdout;
+    let mut command = Command::new(super::process::PROGRAM);
+    command.args(["loop", "-q", "--", "sh", "-c", script]);
+    command.env("VIAMILLIPEDE_KEY", "secret").env("ELSE", "kept");
+    let out = String::from_utf8(output_of(&mut command)).expect("text");
+    assert_eq!(out, String::from_utf8(expected).expect("text"));
+    assert!(out.contains("key= kept\n"), "{out}");
+}
+
+#[test]
+fn a_command_that_fails_fails_both_ends_with_its_status() {
+    let stories = [
+        ("exit 3", LARGE, "sh: exit status 3"),
+        ("exit 3", 0, "sh: exit status 3"),
+        ("cat >/dev/null; exit 5", 7, "sh: exit status 5"),
+        ("cat >/dev/null; kill -TERM $$", 7, "sh: killed by SIGTERM"),
+        ("head -c 5 >/dev/null; kill -KILL $$", LARGE, "sh: killed by SIGKILL"),
+        ("exec <&-; exit 9", LARGE, "sh: exit status 9"),
+        ("exit 0", 7, "sh: left input unread"),
+        ("exec <&-; exit 0", LARGE, "sh: left input unread"),
+        ("head -c 5 >/dev/null", LARGE, "sh: left input unread"),
+        // Somebody else still has the pipe, and does not read.
+        ("exec 3<&0; sleep 300 <&3 & exit 0", LARGE, "sh: left input unread"),
+        ("exec 3<&0; sleep 300 <&3 & exit 4", LARGE, "sh: exit status 4"),
+    ];
+    // In a loop, since a COMMAND that ends at once ends its receiver before that has met anybody.
+    let told = |(script, bytes, words): (&'static str, u64, &'static str)| {
+        boxed(move || {
+            let mut end = End::with("loop", ["--", "sh", "-c", script]);
+            feed(end.stdin(), bytes);
+            end.ended(LONG).expect("it ends").failed(6, words);
+        })
+    };
+    at_once(stories.into_iter().map(told).collect());
+}
+
+#[test]
+fn why_a_command_failed_is_told_to_the_other_end() {
+    let stories = [
+        ("cat >/dev/null; exit 5", "sh: exit status 5"),
+        ("head -c 5 >/dev/null; kill -KILL $$", "sh: killed by SIGKILL"),
+        ("head -c 5 >/dev/null", "sh: left input unread"),
+    ];
+    let told = |(script, words): (&'static str, &'static str)| {
+        boxed(move || {
+            let mut pair = Pair::with(&["--", "sh", "-c", script], &[]);
+            feed(pair.tx.stdin(), LARGE);
+            let (tx, rx) = pair.ended(LONG);
+            rx.failed(6, words);
+            tx.failed(6, words);
+        })
+    };
+    at_once(stories.into_iter().map(told).collect());
+}
+
+#[test]
+fn a_command_that_needs_no_more_may_leave_before_the_end() {
+    let mut pair = Pair::with(&["--", "head", "-c", "7"], &[]);
+    let mut source = pair.tx.stdin();
+    assert!(put(&mut source, 0, 7));
+    let drain = pair.rx.drain();
+    assert!(drain.has_seen(7, super::MARGIN));
+    drop(source);
+    let (tx, rx) = pair.ended(LONG);
+    tx.delivered();
+    rx.delivered();
+}
+
+#[test]
+fn a_command_that_fails_is_told_before_anything_is_sent() {
+    at_once(vec![
+        boxed(|| {
+            let mut rx = End::with("rx 127.0.0.1:0", ["--", "sh", "-c", "exit 3"]);
+            rx.ended(0).expect("nobody is waited for").failed(6, "sh: exit status 3");
+        }),
+        boxed(|| {
+            let mut rx = End::with("rx 127.0.0.1:0", ["--", "/nowhere/at/all"]);
+            let ended = rx.ended(0).expect("at once");
+            ended.failed(6, "/nowhere/at/all: could not be started: No such file");
+        }),
+        boxed(|| {
+            let mut end = End::with("loop", ["--", "/"]);
+            let ended = end.ended(0).expect("at once");
+            ended.failed(6, "/: could not be started: Permission denied");
+        }),
+        boxed(|| {
+            // Both ends in one process have perhaps not met.
+            let mut end = End::with("loop", ["--", "sh", "-c", "exit 3"]);
+            let _source = end.stdin();
+            end.ended(0).expect("at once").failed(6, "sh: exit status 3");
+        }),
+        boxed(|| {
+            // The source is silent.
+            let mut pair = Pair::with(&["--", "sh", "-c", "head -c 1; exit 3"], &[]);
+            let mut source = pair.tx.stdin();
+            assert!(put(&mut source, 0, 7));
+            let (tx, rx) = pair.ended(LONG);
+            rx.failed(6, "sh: exit status 3");
+            tx.failed(6, "sh: exit status 3");
+        }),
+    ]);
+}
+
+#[test]
+fn a_command_may_take_longer_than_patience_after_its_input() {
+    let mut pair = Pair::with_patience(SHORT, &["--", "sh", "-c", "cat >/dev/null; sleep 6"], &[]);
+    feed(pair.tx.stdin(), 7);
+    let (tx, rx) = pair.ended(LONG);
+    tx.delivered();
+    rx.delivered();
+}
+
+#[test]
+fn a_signal_ends_a_command_that_stands_still() {
+    let stories = [
+        ("echo up; sleep 300", LARGE),
+        ("echo up; kill -STOP $$; cat >/dev/null", LARGE),
+        ("cat >/dev/null; echo up; sleep 300", 7),
+        ("trap '' TERM INT HUP; cat >/dev/null; echo up; sleep 300; sleep 300", 7),
+    ];
+    let ended = |(script, bytes): (&'static str, u64)| {
+        boxed(move || {
+            let mut pair = Pair::with(&["--", "sh", "-c", script], &[]);
+            let mut source = pair.tx.stdin();
+            assert!(put(&mut source, 0, bytes));
+            drop(source);
+            pair.rx.stdout().read_exact(&mut [0; 3]).expect("it says so");
+            pair.rx.signal(SIGTERM);
+            let (tx, rx) = pair.ended(LONG);
+            rx.failed(143, "SIGTERM");
+            tx.failed(4, "SIGTERM");
+        })
+    };
+    at_once(stories.into_iter().map(ended).collect());
+}
