@@ -11,7 +11,7 @@
 //!   length are, and how well it compresses. He reads and changes nothing: a record that was changed,
 //!   put in another place, left out or played again ends its connection, and what it carried goes
 //!   again over another one. He can delay, and cut; a stream that he cuts is never taken for a whole
-//!   one, since its end is a message inside TLS, and the end of a connection says nothing. Recordings
+//!   one, since its end is a message inside TLS, as is the end of each connection. Recordings
 //!   are of no use: both ends contribute to each connection's secrets, which are gone with it, so that
 //!   even who gets the key later cannot open them (forward secrecy).
 //! - *With the address*, he can cost the listening end a bounded buffer and the work of a handshake for
@@ -118,6 +118,8 @@ impl Side {
     pub fn listening(key: &Key) -> Result<Side, Error> {
         let (own, other) = (identity(key, LISTENING)?, identity(key, DIALLING)?);
         let provider = Arc::new(provider());
+        // The first random number takes the library some 20 ms, which the first caller shall not wait for.
+        provider.secure_random.fill(&mut [0]).map_err(|_| failed("no random numbers"))?;
         let pin = Arc::new(Pin::new(&other, &provider));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])

@@ -17,13 +17,13 @@ mod meeting;
 #[cfg(target_os = "linux")]
 mod memory;
 mod pipes;
-mod process;
-mod relay;
+pub mod process;
+pub mod relay;
 mod signals;
 mod sources;
 mod starved;
 mod strangers;
-mod stream;
+pub mod stream;
 #[cfg(target_os = "linux")]
 mod vanished;
 #[cfg(target_os = "linux")]
@@ -33,19 +33,19 @@ use std::thread;
 use std::time::Duration;
 
 /// Patience where it is to run out.
-const SHORT: u64 = 2;
+pub const SHORT: u64 = 2;
 /// Patience where it is not: an end that waits for it fails its deadline.
-const LONG: u64 = 300;
+pub const LONG: u64 = 300;
 /// How long anything may take beyond patience; generous, for a machine that does other things too.
-const MARGIN: Duration = Duration::from_secs(30);
+pub const MARGIN: Duration = Duration::from_secs(30);
 
 /// As many as a usual run has time for, or all of them.
-fn sample(usual: u64, full: u64) -> u64 {
+pub fn sample(usual: u64, full: u64) -> u64 {
     if std::env::var_os("VIAMILLIPEDE_FULL").is_some() { full } else { usual }
 }
 
 /// Runs the stories side by side: they mostly wait.
-fn at_once(stories: Vec<Box<dyn FnOnce() + Send>>) {
+pub fn at_once(stories: Vec<Box<dyn FnOnce() + Send>>) {
     thread::scope(|scope| {
         for story in stories {
             scope.spawn(story);
@@ -54,7 +54,7 @@ fn at_once(stories: Vec<Box<dyn FnOnce() + Send>>) {
 }
 
 /// A number that looks random, always the same for the same seed.
-fn scatter(seed: u64) -> u64 {
+pub fn scatter(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -9,5 +9,6 @@ mod keys;
 mod lab;
 mod rules;
 mod sim;
+mod tls;
 mod transfers;
 mod wire;
