@@ -145,15 +145,15 @@ impl Program {
         self.leash.clone()
     }
 
-    /// Says that the stream is whole: the program may see the end of its input, and what it has started
-    /// may live on.
+    /// Says that the stream is whole, to a program that reads it: it may see the end of its input, and what
+    /// it has started may live on.
     pub fn commit(&self) {
         // Where the guardian is gone the verdict says so.
         let _ = (&*self.leash.0).write_all(&[word::COMMIT]);
     }
 
-    /// Waits until the program has ended well: after [`Program::commit`] for one that reads the stream,
-    /// before it for one that writes it. False when cancelled.
+    /// Waits until the program has ended well; one that reads the stream does not before
+    /// [`Program::commit`]. False when cancelled.
     pub fn wait(&self, cancel: &Cancel) -> Result<bool, Error> {
         let mut wanted = [self.exited.as_fd(), cancel.as_fd()].map(|fd| (fd, PollFlags::POLLIN));
         wait(&mut wanted, None).map_err(|error| unstarted(&self.name, &error))?;
@@ -177,7 +177,7 @@ impl Program {
 }
 
 impl Leash {
-    /// Ends the program with its whole group, unless it has already ended well.
+    /// Ends the program with its whole group; nothing happens where one that reads the stream has ended well.
     pub fn end(&self) {
         // Fails only where the guardian is gone.
         let _ = self.0.shutdown(Shutdown::Write);
@@ -214,9 +214,14 @@ fn hear(control: &UnixStream, pid: i32, side: Side, exited: &Cancel) -> Result<(
 fn start_guardian(argv: &[OsString], side: Side) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut guardian = Command::new(own_program()?);
-    guardian.arg0("viamillipede").arg(guardian::NAME).arg(side.word()).args(argv);
-    guardian.env_remove(KEY_VARIABLE).process_group(0).stdin(OwnedFd::from(theirs));
-    Ok((guardian.spawn()?, ours))
+    guardian.arg0(guardian::SHOWN_NAME).arg(guardian::NAME).arg(side.word()).args(argv);
+    guardian.process_group(0).stdin(OwnedFd::from(theirs));
+    Ok((without_key(&mut guardian).spawn()?, ours))
+}
+
+/// Takes the key out of what a program is to know.
+pub(crate) fn without_key(command: &mut Command) -> &mut Command {
+    command.env_remove(KEY_VARIABLE)
 }
 
 /// Our own program: on Linux also when its file was replaced since we started.

@@ -41,7 +41,7 @@ pub struct Ports<'a> {
 /// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
 /// all of patience to learn it.
 pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { sink, stats, news, interrupt, announce } = ports;
+    let Ports { mut sink, stats, news, interrupt, announce } = ports;
     let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
@@ -65,11 +65,12 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
+    let begun = sink.start();
     let admission = intake.settle(&settled);
     let writer = write::start(sink, settled, admission.window_feet() as usize, &stats)?;
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
     let unpacked = intake.unpacked();
-    let inputs = collect::Inputs { events, unpacked, writer, remains, failures, interrupt };
+    let inputs = collect::Inputs { begun, events, unpacked, writer, remains, failures, interrupt };
     let outcome = collect::run(settled, patience, first, roster, inputs, admission, &stats);
     cancel.cancel();
     outcome

@@ -1,8 +1,9 @@
 //! Where a stream goes, whatever it is.
 //!
-//! A sink is written to and closed on a thread of its own, which may be stuck in the kernel when the run
-//! ends: so what must not stay behind then, its [`Remains`], is held apart. Does not know where the stream
-//! comes from.
+//! A sink is opened before the ends have met, and started when they have, so that what goes wrong then is
+//! told at both. It is written to and closed on a thread of its own, which may be stuck in the kernel when
+//! the run ends: so what must not stay behind then, its [`Remains`], is held apart. Does not know where the
+//! stream comes from.
 
 use crate::command;
 use crate::config::Output;
@@ -13,6 +14,11 @@ use crossbeam_channel::{Receiver, never};
 
 /// Where a stream goes.
 pub trait Sink: Send {
+    /// The ends have met: called once, before all else.
+    fn start(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Takes all of these bytes; may block as long as it likes.
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error>;
 
@@ -30,17 +36,16 @@ pub trait Sink: Send {
     }
 }
 
-/// Opens the sink that was asked for, before anything is received.
+/// Opens the sink that was asked for.
 pub fn open(output: &Output) -> Result<Box<dyn Sink>, Error> {
     Ok(match output {
         Output::Stdout => Box::new(Stdout::open()?),
         Output::File { path, replaces } => output::open(path, *replaces)?,
-        Output::Command(argv) => Box::new(command::Stdin::open(argv)?),
+        Output::Command(argv) => Box::new(command::Stdin::new(argv.clone())),
     })
 }
 
-/// What a stream that did not become whole leaves behind, taken away when this is dropped. Where a sink or
-/// source has succeeded nothing is taken away.
+/// What an end leaves behind, taken away when this is dropped: of a sink that has succeeded, nothing.
 #[must_use]
 pub struct Remains(Option<Box<dyn FnOnce() + Send>>);
 
@@ -50,15 +55,9 @@ impl Remains {
         Remains(None)
     }
 
-    /// What this takes away. It must do nothing after a success, and not take long.
+    /// What this takes away. It must do nothing after a sink's success, and not take long.
     pub fn new(clear: impl FnOnce() + Send + 'static) -> Remains {
         Remains(Some(Box::new(clear)))
-    }
-}
-
-impl From<command::Leash> for Remains {
-    fn from(leash: command::Leash) -> Remains {
-        Remains::new(move || leash.end())
     }
 }
 

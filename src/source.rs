@@ -1,20 +1,23 @@
 //! Where a stream comes from: stdin, a file, or what a program writes.
 //!
-//! An end of file ends the stream of stdin or a file. That of a program counts only once the program has
-//! exited with 0. Does not know who reads it, nor where the stream goes.
+//! A file is opened at once; a program is started when the ends have met, so that its failure is told at
+//! both. An end of file ends the stream of stdin or a file. That of a program counts only once the program
+//! has exited with 0. Does not know who reads it, nor where the stream goes.
 
 use crate::cancel::Cancel;
-use crate::command::{Program, Side};
+use crate::command::{Program, Side, without_key};
 use crate::config::Input;
 use crate::error::Error;
 use crate::sink::Remains;
 use crate::{pipe, stdio};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use nix::fcntl::OFlag;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What the program is called that was asked for with this option: what it is made of may be long.
@@ -24,11 +27,17 @@ const PROGRAM_NAME: &str = "--source";
 #[derive(Debug)]
 pub struct Source {
     name: String,
-    file: File,
-    program: Option<Program>,
+    origin: Origin,
     size_bytes: Option<u64>,
     alarm: Alarm,
     failures: Receiver<Error>,
+}
+
+#[derive(Debug)]
+enum Origin {
+    File(File),
+    /// For `sh`.
+    Command(OsString),
 }
 
 /// Ends the transmission of a source, from outside. Clones ring the same one.
@@ -43,24 +52,17 @@ impl Alarm {
 }
 
 impl Source {
-    /// Opens the source that was asked for, before anything is sent.
+    /// The source that was asked for. Opens a file, and starts nothing.
     pub fn open(input: &Input) -> Result<Source, Error> {
         match input {
             Input::Stdin => Source::of_file("stdin".into(), stdio::stdin()?),
             Input::File(path) => {
                 let name = path.display().to_string();
-                let file = File::open(path).map_err(|error| Error::io(&name, error))?;
+                let file = open(path).map_err(|error| Error::io(&name, error))?;
                 Source::of_file(name, file)
             }
             Input::Source(command) => {
-                let (alarm, failures) = bounded(1);
-                let alarm = Alarm(alarm);
-                let argv = shell(command);
-                let told = alarm.clone();
-                let (program, file) =
-                    Program::start(PROGRAM_NAME, &argv, Side::Stdout, move |it| told.ring(it))?;
-                let (name, program) = (PROGRAM_NAME.to_owned(), Some(program));
-                Ok(Source { name, file, program, size_bytes: None, alarm, failures })
+                Ok(Source::new(PROGRAM_NAME.into(), Origin::Command(command.clone()), None))
             }
         }
     }
@@ -69,8 +71,13 @@ impl Source {
     pub fn of_file(name: String, mut file: File) -> Result<Source, Error> {
         let size_bytes = rest(&mut file).map_err(|error| Error::io(&name, error))?;
         pipe::widen(&file);
+        Ok(Source::new(name, Origin::File(file), size_bytes))
+    }
+
+    fn new(name: String, origin: Origin, size_bytes: Option<u64>) -> Source {
+        // There is one reason why a transmission fails: who gives another does not wait.
         let (alarm, failures) = bounded(1);
-        Ok(Source { name, file, program: None, size_bytes, alarm: Alarm(alarm), failures })
+        Source { name, origin, size_bytes, alarm: Alarm(alarm), failures }
     }
 
     /// Lets others end the transmission.
@@ -83,6 +90,36 @@ impl Source {
         self.size_bytes
     }
 
+    /// Hears of a failure of a program, or of the alarm, as soon as it comes.
+    pub(crate) fn failures(&self) -> Receiver<Error> {
+        self.failures.clone()
+    }
+
+    /// The stream begins: starts a program.
+    pub(crate) fn start(self) -> Result<Flow, Error> {
+        let Source { name, origin, alarm, .. } = self;
+        let (file, program) = match origin {
+            Origin::File(file) => (file, None),
+            Origin::Command(command) => {
+                let on_failure = move |error| alarm.ring(error);
+                let (program, file) =
+                    Program::start(&name, &shell(&command), Side::Stdout, on_failure)?;
+                (file, Some(program))
+            }
+        };
+        Ok(Flow { name, file, program })
+    }
+}
+
+/// A source whose stream has begun.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    name: String,
+    file: File,
+    program: Option<Program>,
+}
+
+impl Flow {
     /// What it is, for error messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -91,35 +128,33 @@ impl Source {
     /// After an end of file: makes sure that it is the end. Waits for a program, unless cancelled; false
     /// then.
     pub(crate) fn finish(&self, cancel: &Cancel) -> Result<bool, Error> {
-        let Some(program) = &self.program else { return Ok(true) };
-        let is_whole = program.wait(cancel)?;
-        if is_whole {
-            program.commit();
-        }
-        Ok(is_whole)
+        self.program.as_ref().map_or(Ok(true), |program| program.wait(cancel))
     }
 
-    /// Hears of a failure of a program, or of the alarm, as soon as it comes.
-    pub(crate) fn failures(&self) -> Receiver<Error> {
-        self.failures.clone()
-    }
-
-    /// What stays behind when the stream does not become whole.
+    /// What stays behind when the session ends: a program, or what it has started.
     pub(crate) fn remains(&self) -> Remains {
-        self.program.as_ref().map_or_else(Remains::none, |program| program.leash().into())
+        self.program.as_ref().map_or_else(Remains::none, |program| {
+            let leash = program.leash();
+            Remains::new(move || leash.end())
+        })
     }
 }
 
-impl Read for Source {
+impl Read for Flow {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.file.read(buffer)
     }
 }
 
-impl AsFd for Source {
+impl AsFd for Flow {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Opens a file to read. A FIFO is open at once, and read when somebody writes to it.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
 /// What is left of a file or block device from the place where reading begins; none for anything else
@@ -152,7 +187,12 @@ fn shell(command: &OsStr) -> Vec<OsString> {
 
 fn has_pipefail() -> bool {
     let mut trial = Command::new("sh");
-    trial.args(["-o", "pipefail", "-c", ":"]);
-    trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    trial.status().is_ok_and(|status| status.success())
+    trial.args(["-o", "pipefail", "-c", "echo"]);
+    trial.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut child) = without_key(&mut trial).spawn() else { return false };
+    let mut said = Vec::new();
+    let heard = child.stdout.take().map(|mut stdout| stdout.read_to_end(&mut said));
+    // Not by its status, which is lost where whoever started us ignores SIGCHLD.
+    let _ = child.wait();
+    heard.is_some_and(|heard| heard.is_ok()) && !said.is_empty()
 }

@@ -3,7 +3,8 @@
 //! `read` cuts the source into feet, `pack` compresses and checks them in parallel, `dispatch`
 //! owns the protocol's sending half and hands them to the connections.
 //!
-//! Nothing is read before the other end has been met: what a foot is, is settled with it.
+//! Nothing is started or read before the other end has been met: what a foot is, is settled with it, and it
+//! is to hear of a source that fails.
 
 mod dispatch;
 mod pack;
@@ -18,7 +19,8 @@ use crate::link::{self, NoFeet, Setup};
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
-use crate::source::Source;
+use crate::sink::Remains;
+use crate::source::{Flow, Source};
 use crate::stats::Stats;
 use crate::team;
 use crossbeam_channel::{Receiver, bounded};
@@ -51,7 +53,7 @@ pub struct Delivered {
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     let Ports { source, stats, news, interrupt, announce } = ports;
-    let (remains, failures) = (source.remains(), source.failures());
+    let failures = source.failures();
     if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
         stats.expect_bytes(bytes);
     }
@@ -87,18 +89,22 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         Arc::clone(&stats),
         packed_out,
     )?;
-    let reader = read::Reader::new(
-        source,
-        settled,
-        pool.clone(),
-        packers,
-        cancel.clone(),
-        &stats,
-        progress_out,
-    );
-    reader.spawn()?;
+    let flow = source.start();
+    let remains = flow.as_ref().map_or_else(|_| Remains::none(), Flow::remains);
+    let begun = flow.and_then(|flow| {
+        read::Reader::new(
+            flow,
+            settled,
+            pool.clone(),
+            packers,
+            cancel.clone(),
+            &stats,
+            progress_out,
+        )
+        .spawn()
+    });
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
-    let inputs = dispatch::Inputs { events, packed, progress, remains, failures, interrupt };
+    let inputs = dispatch::Inputs { begun, events, packed, progress, remains, failures, interrupt };
     let outcome = dispatch::run(settled, patience, first, roster, inputs, &stats);
     cancel.cancel();
     pool.close();

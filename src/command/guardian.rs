@@ -2,8 +2,9 @@
 //!
 //! It has one thread and one purpose. It holds copies of the ends of the program's stdin, so that no end
 //! of input reaches the program before the stream is said to be whole; when those who started it say to, or
-//! vanish, it ends the program's whole group, and only then lets the pipe close. The signals that end them
-//! do not end it. Does not know what flows through the pipe.
+//! vanish, it ends the program's whole group, and only then lets the pipe close. A program that writes the
+//! stream is never said to be done with: what it has started ends with the session. The signals that end
+//! them do not end it. Does not know what flows through the pipe.
 
 use super::Side;
 use super::word::{self, Status, Word};
@@ -21,6 +22,10 @@ use std::process::{Child, Command, Stdio};
 /// The first argument of a process that is to be a guardian. The second is a side, and the rest is the
 /// program. Nobody else says this.
 pub const NAME: &str = "guardian";
+
+/// What lists of processes call a guardian: another name than ours, so that `pkill -9` or `killall -9` by
+/// our name does not kill it together with those whom it guards against. It has to fit in 15 bytes.
+pub const SHOWN_NAME: &str = "millipede-guard";
 
 /// Signals that are heard, and do nothing. They are not ignored: the program would inherit that.
 const UNHEEDED: [i32; 6] = [SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];
@@ -163,10 +168,11 @@ fn hear_signals() -> io::Result<UnixStream> {
     Ok(bell)
 }
 
-/// Started by way of `/proc`, it would be called "exe" in lists of processes.
+/// The system takes the name from the file that was started.
 #[cfg(target_os = "linux")]
 fn show_name() {
-    let _ = nix::sys::prctl::set_name(c"viamillipede");
+    let name = std::ffi::CString::new(SHOWN_NAME).expect("there is no NUL in it");
+    let _ = nix::sys::prctl::set_name(&name);
 }
 
 #[cfg(not(target_os = "linux"))]

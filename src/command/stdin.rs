@@ -3,33 +3,69 @@
 //! It succeeds when COMMAND has taken all of the stream and exited with 0. How long COMMAND takes, before
 //! the end of its input or after it, is its own affair. Does not know what the stream means to it.
 
-use super::{Program, Side};
+use super::{Leash, Program, Side};
 use crate::cancel::wait;
 use crate::error::Error;
 use crate::sink::{Remains, Sink};
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use nix::poll::PollFlags;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
 
-/// The stdin of a running COMMAND.
+/// Something that must be there once the stream has begun.
+const STARTED: &str = "a sink is started before it is written to";
+
+/// The stdin of a COMMAND, which is started when the stream begins.
 #[derive(Debug)]
 pub struct Stdin {
-    pipe: File,
-    program: Program,
+    argv: Vec<OsString>,
+    running: Option<Running>,
+    /// Whoever clears up holds it from the beginning.
+    leash: Arc<OnceLock<Leash>>,
+    fail: Sender<Error>,
     failures: Receiver<Error>,
 }
 
+/// The stdin of a running COMMAND.
+#[derive(Debug)]
+struct Running {
+    pipe: File,
+    program: Program,
+}
+
 impl Stdin {
-    /// Starts COMMAND, which is not empty.
-    pub fn open(argv: &[OsString]) -> Result<Stdin, Error> {
-        let name = argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    /// That of this COMMAND, which is not empty.
+    pub fn new(argv: Vec<OsString>) -> Stdin {
+        // COMMAND fails once.
         let (fail, failures) = bounded(1);
-        let on_failure = move |error| drop(fail.try_send(error));
-        let (program, pipe) = Program::start(&name, argv, Side::Stdin, on_failure)?;
-        Ok(Stdin { pipe, program, failures })
+        Stdin { argv, running: None, leash: Arc::default(), fail, failures }
+    }
+}
+
+impl Running {
+    fn write_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
+        let failed = |error| Error::io(self.program.name.clone(), error);
+        while !bytes.is_empty() {
+            if self.program.exited.is_cancelled() {
+                return Err(self.program.refusal());
+            }
+            match (&self.pipe).write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.wait().map_err(failed)?;
+                }
+                // The guardian reads it too, so both are gone, or soon will be: that is told by who waits.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    self.program.verdict()?;
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for room in the pipe, or for COMMAND's end.
@@ -40,30 +76,23 @@ impl Stdin {
 }
 
 impl Sink for Stdin {
-    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        let failed = |program: &Program, error| Error::io(program.name.clone(), error);
-        while !bytes.is_empty() {
-            if self.program.exited.is_cancelled() {
-                return Err(self.program.refusal());
-            }
-            match self.pipe.write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.wait().map_err(|error| failed(&self.program, error))?;
-                }
-                // The guardian reads it too, so both are gone, or soon will be: that is told by who waits.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                    self.program.verdict()?;
-                }
-                Err(error) => return Err(failed(&self.program, error)),
-            }
-        }
+    fn start(&mut self) -> Result<(), Error> {
+        let name = self.argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let fail = self.fail.clone();
+        let on_failure = move |error| drop(fail.try_send(error));
+        let (program, pipe) = Program::start(&name, &self.argv, Side::Stdin, on_failure)?;
+        // It is started once.
+        let _ = self.leash.set(program.leash());
+        self.running = Some(Running { pipe, program });
         Ok(())
     }
 
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.running.as_ref().expect(STARTED).write_all(bytes)
+    }
+
     fn close(self: Box<Self>) -> Result<(), Error> {
-        let Stdin { pipe, program, .. } = *self;
+        let Running { pipe, program } = self.running.expect(STARTED);
         program.commit();
         drop(pipe);
         program.verdict()
@@ -74,6 +103,11 @@ impl Sink for Stdin {
     }
 
     fn remains(&self) -> Remains {
-        self.program.leash().into()
+        let leash = Arc::clone(&self.leash);
+        Remains::new(move || {
+            if let Some(leash) = leash.get() {
+                leash.end();
+            }
+        })
     }
 }

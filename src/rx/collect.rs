@@ -27,6 +27,8 @@ const BUNDLE: usize = 64;
 
 /// Where the messages come from, and where the feet go.
 pub(super) struct Inputs {
+    /// Or else why the sink is not written to.
+    pub(super) begun: Result<(), Error>,
     pub(super) events: Receiver<Event>,
     pub(super) unpacked: Receiver<Unpacked>,
     pub(super) writer: Writer,
@@ -64,10 +66,10 @@ pub(super) fn run(
         is_delivered: false,
         finished: false,
     };
-    let Inputs { events, unpacked, remains, failures, interrupt, .. } = inputs;
+    let Inputs { begun, events, unpacked, remains, failures, interrupt, .. } = inputs;
     let channels = Channels { events, unpacked, failures, interrupt };
-    let mut outcome =
-        collect.handle_event(now, first).and_then(|()| collect.turn(&channels, clock));
+    let met = collect.handle_event(now, first).and(begun);
+    let mut outcome = met.and_then(|()| collect.turn(&channels, clock));
     // Before the farewell, during which somebody may lose patience and end us at once.
     drop(remains);
     if let Err(error) = &outcome

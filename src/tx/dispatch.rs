@@ -28,11 +28,12 @@ const BUNDLE: usize = 64;
 
 /// Where the messages come from.
 pub(super) struct Inputs {
+    /// Or else why nothing is read.
+    pub(super) begun: Result<(), Error>,
     pub(super) events: Receiver<Event>,
     pub(super) packed: Receiver<Packed>,
     pub(super) progress: Receiver<Progress>,
     pub(super) remains: Remains,
-    /// Hears when the source fails by itself.
     pub(super) failures: Receiver<Error>,
     pub(super) interrupt: Receiver<i32>,
 }
@@ -60,10 +61,12 @@ pub(super) fn run(
         stats: Arc::clone(stats),
         outcome: None,
     };
-    let mut outcome =
-        dispatch.handle_event(now, first).and_then(|()| dispatch.turn(&inputs, clock));
+    let Inputs { begun, events, packed, progress, remains, failures, interrupt } = inputs;
+    let channels = Channels { events, packed, progress, failures, interrupt };
+    let met = dispatch.handle_event(now, first).and(begun);
+    let mut outcome = met.and_then(|()| dispatch.turn(&channels, clock));
     // Before the farewell, during which somebody may lose patience and end us at once.
-    drop(inputs.remains);
+    drop(remains);
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
@@ -73,8 +76,17 @@ pub(super) fn run(
     if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
         delivered.digest = digest.finished;
     }
-    dispatch.roster.farewell(&inputs.events, outcome.is_ok());
+    dispatch.roster.farewell(&channels.events, outcome.is_ok());
     outcome
+}
+
+struct Channels {
+    events: Receiver<Event>,
+    packed: Receiver<Packed>,
+    progress: Receiver<Progress>,
+    /// Hears when the source fails by itself.
+    failures: Receiver<Error>,
+    interrupt: Receiver<i32>,
 }
 
 struct Dispatch {
@@ -93,10 +105,10 @@ struct Dispatch {
 }
 
 impl Dispatch {
-    fn turn(&mut self, inputs: &Inputs, mut clock: Clock) -> Result<Delivered, Error> {
+    fn turn(&mut self, channels: &Channels, mut clock: Clock) -> Result<Delivered, Error> {
         // A channel whose other side has ended must not wake the loop again.
-        let (mut packed, mut progress) = (inputs.packed.clone(), inputs.progress.clone());
-        let (mut failures, mut interrupt) = (inputs.failures.clone(), inputs.interrupt.clone());
+        let (mut packed, mut progress) = (channels.packed.clone(), channels.progress.clone());
+        let (mut failures, mut interrupt) = (channels.failures.clone(), channels.interrupt.clone());
         loop {
             let now = clock.now();
             self.sender.handle_timeout(now);
@@ -108,9 +120,9 @@ impl Dispatch {
             self.show();
             let wait = clock.wait_until(self.sender.poll_timeout());
             select! {
-                recv(inputs.events) -> event => {
+                recv(channels.events) -> event => {
                     let now = clock.now();
-                    for event in event.into_iter().chain(inputs.events.try_iter()).take(BUNDLE) {
+                    for event in event.into_iter().chain(channels.events.try_iter()).take(BUNDLE) {
                         self.handle_event(now, event)?;
                     }
                 }

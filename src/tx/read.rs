@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::pool::{Buffer, Pool};
 use crate::proto::flush::Flush;
 use crate::proto::hello::Settled;
-use crate::source::Source;
+use crate::source::Flow;
 use crate::stats::Stats;
 use crossbeam_channel::Sender;
 use nix::poll::PollFlags;
@@ -44,7 +44,7 @@ pub(super) enum Progress {
 
 /// The reading thread.
 pub(super) struct Reader {
-    source: Source,
+    source: Flow,
     pool: Pool,
     packers: Arc<Packers>,
     cancel: Cancel,
@@ -68,7 +68,7 @@ enum Fill {
 
 impl Reader {
     pub(super) fn new(
-        source: Source,
+        source: Flow,
         settled: Settled,
         pool: Pool,
         packers: Arc<Packers>,

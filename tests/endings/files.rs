@@ -40,7 +40,7 @@ fn is_whole(file: &Path) {
 
 /// What a receiver says that does not want to begin.
 fn refused(file: &Path, options: &[&str], words: &str) {
-    let mut rx = End::with("rx 127.0.0.1:0 -o", [&[text(file)], options].concat());
+    let mut rx = End::with("rx 127.0.0.1:0", [&["-o", text(file)], options].concat());
     rx.ended(0).expect("at once").failed(1, words);
 }
 
