@@ -246,7 +246,7 @@ fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
     let least_feet = min_window_feet(workers);
-    let key = args.common.key.source_of_loop();
+    let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
     Ok(Unkeyed::new(Command::Loop(config::Loop { common, input, output, packaging, workers }), key))
 }

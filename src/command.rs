@@ -16,6 +16,7 @@ pub use stdin::Stdin;
 
 use crate::cancel::{Cancel, wait};
 use crate::error::{Error, plain};
+use crate::key::source::KEY_VARIABLE;
 use crate::pipe;
 use crossbeam_channel::{Receiver, bounded};
 use nix::poll::PollFlags;
@@ -34,8 +35,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 use word::Word;
 
-/// Not for programs that we start.
-const KEY_VARIABLE: &str = "VIAMILLIPEDE_KEY";
 /// How long the guardian may take to end a program while we end: SIGKILL takes no time, unless the program
 /// hangs in the kernel. The guardian goes on by itself.
 const KILLING: Duration = Duration::from_millis(200);

@@ -76,6 +76,7 @@ pub mod proto;
 pub mod rx;
 pub mod sink;
 pub mod source;
+pub mod ssh;
 pub mod stats;
 pub mod stdio;
 mod team;

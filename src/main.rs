@@ -54,15 +54,17 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
         Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
         Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
         Command::Loop(both) => (Role::Sender, &both.common, Vec::new()),
+        Command::Ssh(ssh) => (ssh.near.role(), ssh.common(), viamillipede::ssh::names(ssh)),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let stats = Arc::new(Stats::new(role, threads));
     let say = say.at(common.verbosity);
-    let (interrupt, interrupted) = bounded(2);
+    let (stop, interrupt) = bounded(2);
+    let stop_on_signal = stop.clone();
     let on_signal = move |signal| {
         // Once for each end that may be in this process.
-        let _ = interrupt.try_send(signal);
-        let _ = interrupt.try_send(signal);
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
     };
     let watch = Watch::start(Arc::clone(&stats), &say, common, names, on_signal)?;
     let ready = |addresses: &[SocketAddr]| {
@@ -70,7 +72,7 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
             say.always(&ready::lines(addresses, key));
         }
     };
-    let outcome = between_ends(command, &stats, ready, watch.news(), interrupted);
+    let outcome = between_ends(command, &stats, ready, watch.news(), interrupt);
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.is_ok(), digest.as_ref());
     outcome.map(drop)
@@ -81,18 +83,18 @@ fn between_ends(
     stats: &Arc<Stats>,
     mut ready: impl FnMut(&[SocketAddr]),
     news: News,
-    interrupt: Receiver<i32>,
+    interrupt: Receiver<Error>,
 ) -> Result<Delivered, Error> {
     let stats = Arc::clone(stats);
     let announce = &mut ready;
     match command {
         Command::Tx(settings) => {
             let source = Source::open(&settings.input)?;
-            tx::run(settings, tx::Ports { source, stats, news, interrupt, announce })
+            tx::run(settings, tx::Ports { source, stats, news, interrupt, announce, spare: None })
         }
         Command::Rx(settings) => {
             let sink = sink::open(&settings.output)?;
-            rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce })
+            rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce, spare: None })
         }
         Command::Loop(settings) => {
             let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);
