@@ -14,6 +14,7 @@ use crate::foot::MIN_FOOT_BYTES;
 pub use crate::key::Security;
 use crate::proto::hello::min_window_feet;
 pub use crate::ssh::order::Task;
+use crate::stats::Role;
 use bytes::format_bytes;
 use std::ffi::OsString;
 use std::fs;
@@ -114,6 +115,16 @@ pub enum Near {
     Tx(Tx),
     /// Receive: pull.
     Rx(Rx),
+}
+
+impl Near {
+    /// Whether it sends or receives.
+    pub fn role(&self) -> Role {
+        match self {
+            Near::Tx(_) => Role::Sender,
+            Near::Rx(_) => Role::Receiver,
+        }
+    }
 }
 
 /// How ssh is called.

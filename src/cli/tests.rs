@@ -26,7 +26,7 @@ fn packing(line: &str) -> Packing {
     match command(line) {
         Command::Tx(tx) => tx.packaging.packing,
         Command::Loop(both) => both.packaging.packing,
-        Command::Rx(_) => panic!("{line} does not pack"),
+        Command::Rx(_) | Command::Ssh(_) => panic!("{line} does not pack"),
     }
 }
 
