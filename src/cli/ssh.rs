@@ -145,5 +145,6 @@ pub(super) fn only_with_ssh(what: &str, hint: &str) -> Error {
 }
 
 fn parse_command(text: &str) -> Result<Words, String> {
-    words::split(text).map(Words).ok_or_else(|| "no command, or a quote that is not closed".into())
+    let words = words::split(text).filter(|words| words.first().is_some_and(|it| !it.is_empty()));
+    words.map(Words).ok_or_else(|| "no command, or a quote that is not closed".into())
 }
