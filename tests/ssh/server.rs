@@ -122,7 +122,10 @@ impl Far {
         let folder = self.name("");
         let sshd = self.sshd.id().cast_signed();
         let mut found = processes();
-        found.retain(|(pid, line)| *pid != sshd && line.contains(&folder));
+        // The near end was called by its own name.
+        found.retain(|(pid, line)| {
+            *pid != sshd && line.contains(&folder) && !line.starts_with(PROGRAM)
+        });
         found
     }
 
