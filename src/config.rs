@@ -251,13 +251,9 @@ impl Ssh {
         }
     }
 
-    /// What the direct ways are called, the preferred first: their ports may not be known yet.
-    pub fn direct_names(&self) -> Vec<String> {
-        match self.direct {
-            Direct::Never => Vec::new(),
-            _ if self.dests.is_empty() => vec![self.command.host.clone()],
-            _ => self.dests.iter().map(Dest::to_string).collect(),
-        }
+    /// How many links do not lead through ssh.
+    pub fn direct_links(&self) -> usize {
+        if self.direct == Direct::Never { 0 } else { self.dests.len().max(1) }
     }
 
     /// The same, to be changed.

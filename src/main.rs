@@ -57,7 +57,7 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
         Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
         Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
         Command::Loop(both) => (Role::Sender, &both.common, Vec::new()),
-        Command::Ssh(pair) => (pair.near.role(), pair.common(), ssh::names(pair)),
+        Command::Ssh(pair) => (pair.near.role(), pair.common(), Vec::new()),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let stats = Arc::new(Stats::new(role, threads));

@@ -26,4 +26,4 @@ mod session;
 pub mod tunnel;
 pub mod words;
 
-pub use near::{Ports, names, run};
+pub use near::{Ports, run};

@@ -7,8 +7,8 @@ use super::order::Order;
 use super::session::{Place, Session};
 use crate::config::{self, Dest, Direct, Near, Rendezvous, Verbosity};
 use crate::error::Error;
-use crate::link::Spare;
-use crate::news::News;
+use crate::link::{self, Spare};
+use crate::news::{Fact, News};
 use crate::source::Source;
 use crate::stats::Stats;
 use crate::tx::Delivered;
@@ -55,12 +55,6 @@ pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
     outcome
 }
 
-/// The links by name, as [`config::Ssh::direct_names`] has them, and the one through ssh.
-pub fn names(config: &config::Ssh) -> Vec<String> {
-    let spare = (config.direct != Direct::Always).then(|| SPARE_NAME.to_owned());
-    config.direct_names().into_iter().chain(spare).collect()
-}
-
 /// What the far end shall do.
 fn order(config: &config::Ssh) -> Order {
     let common = config.common();
@@ -85,7 +79,7 @@ fn order(config: &config::Ssh) -> Order {
         },
         ports,
         // They are no more than connections may be, which fit.
-        direct_links: config.direct_names().len().try_into().unwrap_or(u16::MAX),
+        direct_links: config.direct_links().try_into().unwrap_or(u16::MAX),
         task: config.task.clone(),
     }
 }
@@ -116,6 +110,7 @@ fn carry(
     let Ports { stats, news, say, interrupt, .. } = ports;
     let rendezvous = Rendezvous::Dial { dests, workers: config.workers };
     let spare = spare(config, session, say);
+    news.tell(Fact::Dialling(link::names(&rendezvous, spare.as_ref())));
     let announce = &mut |_: &[SocketAddr]| {};
     match (&config.near, opened) {
         (Near::Tx(tx), Opened::Source(source)) => {
