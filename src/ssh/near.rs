@@ -25,8 +25,6 @@ pub const SPARE_NAME: &str = "the ssh session";
 /// How long direct connections have the stream for themselves.
 const FALLBACK: Duration = Duration::from_secs(3);
 
-const DEST_HINT: &str = "name it: --ssh HOST ADDRESS:0";
-
 /// What a run needs beside its settings.
 pub struct Ports {
     /// What is counted.
@@ -47,10 +45,9 @@ pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
     let (stats, stop) = (Arc::clone(&ports.stats), ports.stop.clone());
     let session = Session::start(&config.command, &order(config), stats, stop)?;
     let patience = config.common().patience;
-    let outcome = session.await_place(patience, &ports.interrupt).and_then(|place| {
-        let dests = dests(config, &place)?;
-        carry(config, opened, dests, &session, ports)
-    });
+    let outcome = session
+        .await_place(patience, &ports.interrupt)
+        .and_then(|place| carry(config, opened, dests(config, &place), &session, ports));
     session.finish(&outcome);
     outcome
 }
@@ -127,23 +124,23 @@ fn carry(
 
 /// The ways to the far end: those that were named, or else the address that ssh has come to, or at least
 /// the name that it took.
-fn dests(config: &config::Ssh, place: &Place) -> Result<Vec<Dest>, Error> {
+fn dests(config: &config::Ssh, place: &Place) -> Vec<Dest> {
     if config.direct == Direct::Never {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let mut dests = config.dests.clone();
     if dests.is_empty() {
-        let named = || child::configured_name(&config.command);
-        let host = place.host.map(|host| host.to_string()).or_else(named).ok_or_else(|| {
-            let (what, cause) = (config.command.host.clone(), "its address is not known".into());
-            Error::Unstarted { what, cause, hint: DEST_HINT.into() }
-        })?;
+        let command = &config.command;
+        let named = || child::configured_name(command);
+        // Where not even ssh knows, perhaps the system does, by the name alone.
+        let bare = || command.host.rsplit('@').next().unwrap_or_default().to_owned();
+        let host = place.host.map(|host| host.to_string()).or_else(named).unwrap_or_else(bare);
         dests.push(Dest { host, port: 0, bind: None, workers: None });
     }
     for dest in dests.iter_mut().filter(|dest| dest.port == 0) {
         dest.port = place.port;
     }
-    Ok(dests)
+    dests
 }
 
 /// The way through ssh itself, where it may be taken.

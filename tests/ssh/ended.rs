@@ -29,6 +29,8 @@ fn a_signal_here_ends_what_is_there() {
             for mut end in
                 [pushing(&far, &format!("tx {line}")), pulling(&far, &format!("rx {line}"))]
             {
+                // An end of it would be another reason to end.
+                let _stdin = end.stdin.take();
                 end.signal(signal);
                 assert_eq!(end.code(), code, "{}", end.said());
             }

@@ -15,8 +15,10 @@ fn the_key_is_in_no_command_line_and_no_environment_of_others() {
     let key = fs::read_to_string(&file).expect("it was made");
     let key = key.trim();
     let script = "cat >/dev/null; env >&2";
-    let mut command =
-        far.command("tx --name private-label --key-file", &[&file, "--", "sh", "-c", script]);
+    let mut command = far.command(
+        "tx --name private-label --key-file",
+        &[&file, "--", "sh", "-c", script, &far.name("")],
+    );
     command.env("VIAMILLIPEDE_KEY", key);
     let mut tx = End::run(command);
     // Once COMMAND runs, all have what they will ever have.

@@ -120,11 +120,10 @@ impl Far {
     /// The processes that are there because of us, by their command lines.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let folder = self.name("");
-        let sshd = self.sshd.id().cast_signed();
         let mut found = processes();
-        // The near end was called by its own name.
-        found.retain(|(pid, line)| {
-            *pid != sshd && line.contains(&folder) && !line.starts_with(PROGRAM)
+        // The near end was called by its own name, and sshd is ours.
+        found.retain(|(_, line)| {
+            line.contains(&folder) && !line.starts_with(PROGRAM) && !line.contains(SSHD)
         });
         found
     }
