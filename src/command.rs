@@ -6,7 +6,8 @@
 //! guardian that vanishes, we end the group ourselves and fail.
 //!
 //! Programs get the arguments byte for byte, our stderr, the environment without the key, and no descriptor
-//! of ours but 0, 1 and 2. Does not know feet, nor the other end.
+//! of ours but 0, 1 and 2. A process that starts programs asks [`guardian::was_asked`] before all else, since
+//! the guardian is the same program started once more. Does not know feet, nor the other end.
 
 pub mod guardian;
 mod stdin;
@@ -126,13 +127,17 @@ impl Program {
         let told = exited.clone();
         let hear = move || {
             let verdict = hear(&control, pid, side, &told);
+            if side == Side::Stdin {
+                // It has said its last word, or is dead: so it is not there any more when we end.
+                let _ = guardian.wait();
+            }
             if let Err(cause) = &verdict {
                 on_failure(command_error(&named, cause.clone()));
             }
             // Nobody listens when the run is over.
             let _ = say.send(verdict);
             told.cancel();
-            // It has said its last word, or is dead.
+            // That of a program that writes the stream stays until the session ends.
             let _ = guardian.wait();
         };
         thread::Builder::new().name("guardian".into()).spawn(hear).map_err(out_of("a thread"))?;

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!  sender:  read ─▶ pack ─▶ dispatch ─▶ workers ══ TCP ══▶ receiver:  workers ─▶ unpack ─▶ collect ─▶ write
-//!          stdin    rayon    owns       one per                       one per    rayon      owns       stdout
-//!          to feet  compress, proto::   connection                    connection verify,    proto::
+//!          source   rayon    owns       one per                       one per    rayon      owns       to the
+//!          to feet  compress, proto::   connection                    connection verify,    proto::    sink
 //!                   check     Sender                                             decompress Receiver
 //!                               ▲────────────── acks ◀────────────────────────────────────────┘
 //! ```
@@ -20,11 +20,31 @@
 //! [`proto::sender::Sender`], [`rx`]'s collector owns [`proto::receiver::Receiver`]. Both are the calling
 //! threads of [`tx::run`] and [`rx::run`]. Beside them there are, at either end, one thread for each
 //! connection (`link`), a rayon pool that packs or unpacks, a thread that reads the source or writes the
-//! sink, one that accepts connections where this end listens, and those of [`watch`].
+//! sink, one that hears of each program of the user's, one that accepts connections where this end listens,
+//! and those of [`watch`].
 //!
 //! They talk through channels. A stage that fails drops its ends of them; its neighbours take
 //! "disconnected" as "stop quietly, another has the reason". Threads may be stuck in the kernel in a read
 //! of stdin or a write of stdout, so the process never joins them: it exits.
+//!
+//! # Programs at the ends
+//!
+//! A COMMAND that takes the stream, or a `--source` that gives it, is a [`command::Program`]. It runs in a
+//! process group of its own, below a *guardian*: this program started once more, with one thread.
+//!
+//! ```text
+//!  rx ──── control socket ────▶ guardian ─── parent of ───▶ COMMAND
+//!   │ writes                       │ holds, never touches       ▲ reads
+//!   └───────────▶ pipe ◀───────────┘                            │
+//!                   └───────────────────────────────────────────┘
+//! ```
+//!
+//! The guardian has copies of both ends of COMMAND's stdin, so whatever becomes of `rx`, COMMAND's input
+//! does not end. When the stream is whole and verified, `rx` says *commit* on the socket and both close the
+//! pipe. When the socket closes before that, as it does however `rx` dies, the guardian kills the group,
+//! waits for COMMAND, and only then ends, and with it the pipe. When it is the guardian that dies, `rx` kills
+//! the group while it still holds the pipe. A program is started when the ends have met, so that however it
+//! fails, both are told.
 //!
 //! # Memory
 //!
@@ -49,6 +69,8 @@
 //! - [`proto`]: the protocol, free of I/O: frames, hello, and the two state machines.
 //! - `link`: connections, the same for either role; `net` and `cancel`: sockets and waiting;
 //!   `pool`, `team`: buffers and threads with a memory.
+//! - [`source`] and [`sink`]: where a stream comes from and where it goes: [`stdio`], files (`output`),
+//!   programs ([`command`] and its [`command::guardian`]).
 //! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
 //! - [`key`]: the secret that two ends share: how it is written, kept, found and made.
 //! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;

@@ -41,9 +41,14 @@ pub(crate) fn open(path: &Path, replaces: bool) -> Result<Box<dyn Sink>, Error> 
         let target = target(path).map_err(failed)?;
         return Ok(Box::new(Part::create(name, target, Some(there.permissions()), replaces)?));
     }
-    let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+    let opened = if kind.is_fifo() { None } else { Some(open_in_place(path).map_err(failed)?) };
+    Ok(Box::new(InPlace { name, path: path.to_owned(), opened, is_disk }))
+}
+
+fn open_in_place(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).open(path)?;
     pipe::widen(&file);
-    Ok(Box::new(InPlace { name, file, is_disk }))
+    Ok(file)
 }
 
 /// What a name leads to through symbolic links, whether there is anything or not: as for `cp`, the link
@@ -68,19 +73,39 @@ fn folder(path: &Path) -> &Path {
 #[derive(Debug)]
 struct InPlace {
     name: String,
-    file: File,
+    path: PathBuf,
+    /// Not yet, where it is a FIFO: that takes until somebody reads it, which is as with any slow sink.
+    opened: Option<File>,
     is_disk: bool,
+}
+
+impl InPlace {
+    fn file(&mut self) -> io::Result<&mut File> {
+        match &mut self.opened {
+            Some(file) => Ok(file),
+            opened => Ok(opened.insert(open_in_place(&self.path)?)),
+        }
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        let is_disk = self.is_disk;
+        let file = self.file()?;
+        if is_disk {
+            file.sync_all()?;
+        }
+        self.opened.map_or(Ok(()), close)
+    }
 }
 
 impl Sink for InPlace {
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).map_err(|error| Error::io(&self.name, error))
+        let written = self.file().and_then(|file| file.write_all(bytes));
+        written.map_err(|error| Error::io(&self.name, error))
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        let InPlace { name, file, is_disk } = *self;
-        let synced = if is_disk { file.sync_all() } else { Ok(()) };
-        synced.and_then(|()| close(file)).map_err(|error| Error::io(name, error))
+        let name = self.name.clone();
+        self.finish().map_err(|error| Error::io(name, error))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::foot::MAX_FOOT_BYTES;
 use crate::link::{self, Setup, Spare};
 use crate::news::News;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
+use crate::proto::liveness::Pace;
 use crate::sink::Sink;
 use crate::stats::Stats;
 pub use crate::tx::Delivered;
@@ -86,5 +87,6 @@ fn wish(config: &config::Rx, has_spare: bool) -> Wish {
         workers,
         window_bytes: config.common.window_bytes,
         verify: config.common.verify,
+        pace: Pace::for_patience(config.common.patience),
     }
 }

@@ -19,6 +19,8 @@ use crate::link::{self, NoFeet, Setup, Spare};
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
+use crate::proto::liveness::Pace;
+use crate::proto::sender;
 use crate::sink::Remains;
 use crate::source::{Flow, Source};
 use crate::stats::Stats;
@@ -107,7 +109,9 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     });
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
     let inputs = dispatch::Inputs { begun, events, packed, progress, remains, failures, interrupt };
-    let outcome = dispatch::run(settled, patience, first, roster, inputs, &stats);
+    let (foot_bytes, buffer_feet) = (settled.foot_bytes, budget.feet as u64);
+    let config = sender::Config { foot_bytes, buffer_feet, patience, pace: settled.pace };
+    let outcome = dispatch::run(settled, config, first, roster, inputs, &stats);
     cancel.cancel();
     pool.close();
     outcome
@@ -121,6 +125,7 @@ fn wish(config: &config::Tx, has_spare: bool) -> Wish {
         workers,
         window_bytes: config.common.window_bytes,
         verify: config.common.verify,
+        pace: Pace::for_patience(config.common.patience),
     }
 }
 

@@ -40,6 +40,7 @@ fn every_usage_error_has_one_shape() {
     let wrong = [
         ("", "no command"),
         ("send h:1", "send: unknown command"),
+        ("guardian stdin cat", "guardian: unknown command"),
         ("--bogus", "--bogus: unknown"),
         ("tx --plain", "DEST: missing"),
         ("rx --plain", "LISTEN: missing"),
@@ -154,6 +155,8 @@ fn help_names_every_option_and_shows_examples() {
     let shown = run("tx --help").stdout;
     let shown = String::from_utf8(shown).expect("UTF-8 on stdout");
     let options = [
+        "--input",
+        "--source",
         "--zstd",
         "--lz4",
         "--verify",
@@ -174,4 +177,8 @@ fn help_names_every_option_and_shows_examples() {
         assert!(shown.contains(option), "{option} is not in\n{shown}");
     }
     assert!(shown.contains("Examples:"));
+    let shown = String::from_utf8(run("rx --help").stdout).expect("UTF-8 on stdout");
+    for option in ["--output", "--force", "COMMAND"] {
+        assert!(shown.contains(option), "{option} is not in\n{shown}");
+    }
 }

@@ -18,8 +18,9 @@ pub(super) struct InputArgs {
     /// Read FILE instead of stdin
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Run CMD with `sh -c` and transmit what it writes; unlike the end of stdin, the end of that
-    /// counts only when CMD exits with 0
+    /// Run CMD with `sh -c` once the ends have met, and transmit what it writes; unlike the end of
+    /// stdin, the end of that counts only when CMD exits with 0, each part of a pipeline too where
+    /// `sh` has pipefail
     #[arg(long, value_name = "CMD", conflicts_with = "input")]
     source: Option<OsString>,
 }
@@ -34,8 +35,9 @@ pub(super) struct OutputArgs {
     /// Let --output replace a FILE or FILE.part that is there, or write to a block device
     #[arg(long)]
     force: bool,
-    /// Run COMMAND and write to its stdin instead of stdout; it is killed before it could take a
-    /// part of the stream for the whole, and must take all of it and exit with 0
+    /// Run COMMAND once the ends have met, and write to its stdin; its own stdout is ours. It must
+    /// take all of the stream and exit with 0, and is killed before it could take a part for the
+    /// whole
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }

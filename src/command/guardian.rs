@@ -10,6 +10,7 @@ use super::Side;
 use super::word::{self, Status, Word};
 use crate::cancel::wait;
 use nix::poll::PollFlags;
+use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::ffi::OsString;
@@ -36,10 +37,18 @@ pub fn was_asked(mut arguments: impl Iterator<Item = OsString>) -> bool {
         return false;
     }
     let Some(side) = arguments.next().and_then(|word| Side::parse(&word)) else { return false };
+    // Whoever types it has no socket there, and is to hear that there is no such command.
+    if !is_socket(io::stdin()) {
+        return false;
+    }
     let argv: Vec<OsString> = arguments.collect();
     // Whoever started us learns of an error by our end.
     let _ = guard(side, &argv);
     true
+}
+
+fn is_socket(fd: impl AsFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_socket())
 }
 
 fn guard(side: Side, argv: &[OsString]) -> io::Result<()> {
@@ -133,11 +142,13 @@ impl Guardian {
         Ok(code.or(status.terminating_signal().map(Status::Signal)))
     }
 
-    fn tell_unread(&self) -> io::Result<()> {
-        match &self.input {
-            Some(input) => Word::Unread(rustix::io::ioctl_fionread(input)?).say(&self.control),
-            None => Ok(()),
+    /// What is left of the group may live on only where nothing was left unread.
+    fn tell_unread(&mut self) -> io::Result<()> {
+        let unread_bytes = self.input.as_ref().map_or(Ok(0), rustix::io::ioctl_fionread)?;
+        if unread_bytes > 0 {
+            self.kill()?;
         }
+        Word::Unread(unread_bytes).say(&self.control)
     }
 
     /// Ends all of the group and waits for the program, before the pipe closes with us.

@@ -77,6 +77,7 @@ pub(super) fn start(ways: Ways<'_>, wish: Wish, name: &str, crew: &Crew) -> Resu
             foot_bytes: wish.foot_bytes,
             window_bytes: wish.window_bytes,
             verify: wish.verify,
+            pace: wish.pace,
             name: name.to_owned(),
         };
         let dialler = Dialler {

@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use rustix::fs::FlockOperation;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file that is being written.
@@ -50,7 +50,7 @@ impl Part {
         if replaces {
             remove_stale(&part).map_err(failed)?;
         }
-        let file = create_locked(&part).map_err(failed)?;
+        let file = create_locked(&part, permissions.as_ref()).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let place = Place { path, device: metadata.dev(), inode: metadata.ino(), part };
         if let Some(permissions) = permissions
@@ -66,7 +66,7 @@ impl Part {
         let Part { file, place, replaces, .. } = self;
         file.sync_all()?;
         // The lock stays until it is no part any more.
-        let _locked = file.try_clone()?;
+        let locked = file.try_clone()?;
         close(file)?;
         if !place.is_ours() {
             return Err(io::Error::other("its part was taken away while it was written"));
@@ -76,7 +76,13 @@ impl Part {
         } else {
             rename_new(&place.part, &place.path)?;
         }
-        sync_folder(folder(&place.path)).inspect_err(|_| {
+        let synced = match sync_folder(folder(&place.path)) {
+            // Who may not read a folder cannot sync it. The last name of a file goes along with the file
+            // on most systems.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => locked.sync_all(),
+            synced => synced,
+        };
+        synced.inspect_err(|_| {
             // Whether it has its name after a power cut nobody knows: so it shall have none.
             let _ = fs::remove_file(&place.path);
         })
@@ -114,9 +120,14 @@ impl Place {
     }
 }
 
-/// Makes the part, which must not be there, and locks it.
-fn create_locked(part: &Path) -> io::Result<File> {
-    let file = match OpenOptions::new().write(true).create_new(true).open(part) {
+/// Makes the part, which must not be there, and locks it. Nobody may open it at any time who may not in the
+/// end.
+fn create_locked(part: &Path, permissions: Option<&Permissions>) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    if let Some(permissions) = permissions {
+        options.mode(permissions.mode());
+    }
+    let file = match options.write(true).create_new(true).open(part) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return Err(match is_locked(part)? {
                 true => in_use(),
@@ -159,12 +170,29 @@ fn in_use() -> io::Error {
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rename_exclusively(from, to) {
         // Not every file system can do that.
-        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
+        Err(error) if is_unknown(&error) => rename_linked(from, to),
         done => done,
     }
+}
+
+/// The same in two steps, of which the first is the one that must not find anything.
+fn rename_linked(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        // Where there are no links either, all that is left is to look first.
+        Err(error) if is_unknown(&error) => match fs::symlink_metadata(to) {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::rename(from, to),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// What file systems say that have no such thing.
+fn is_unknown(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), Unsupported | InvalidInput | PermissionDenied)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
@@ -176,4 +204,25 @@ fn rename_exclusively(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn rename_exclusively(_: &Path, _: &Path) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_only_where_there_is_nothing() {
+        let folder = tempfile::tempdir().expect("a folder for files");
+        let (part, file) = (folder.path().join("FILE.part"), folder.path().join("FILE"));
+        for rename in [rename_new, rename_linked] {
+            fs::write(&part, "new").expect("room for it");
+            rename(&part, &file).expect("nothing is there");
+            assert!(!part.exists());
+            fs::write(&part, "newer").expect("room for it");
+            let error = rename(&part, &file).expect_err("something is there");
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&file).expect("it is there"), b"new");
+            fs::remove_file(&file).expect("it is ours");
+        }
+    }
 }

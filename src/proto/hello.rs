@@ -21,6 +21,7 @@ mod gate;
 mod settle;
 mod wire;
 
+use super::liveness::Pace;
 use std::{fmt, ops::RangeInclusive};
 
 pub use gate::{Gate, Listener};
@@ -88,6 +89,8 @@ pub struct Hello {
     pub window_bytes: u64,
     /// Whether it wants the stream's digest compared.
     pub verify: bool,
+    /// How often it must hear from the other end.
+    pub pace: Pace,
     /// Label of the stream, [`MAX_NAME_BYTES`] at most.
     pub name: String,
 }
@@ -103,6 +106,8 @@ pub struct Wish {
     pub window_bytes: u64,
     /// See [`Hello::verify`].
     pub verify: bool,
+    /// See [`Hello::pace`].
+    pub pace: Pace,
 }
 
 /// What holds for the whole session.
@@ -116,6 +121,8 @@ pub struct Settled {
     pub window_bytes: u64,
     /// Whether both ends digest the stream and compare.
     pub verify: bool,
+    /// How often both ends send heartbeats.
+    pub pace: Pace,
 }
 
 /// The listening end takes the connection.
@@ -177,8 +184,8 @@ pub enum Answer {
 impl Hello {
     /// The part of it that is settled with the other end.
     pub fn wish(&self) -> Wish {
-        let Hello { foot_bytes, workers, window_bytes, verify, .. } = *self;
-        Wish { foot_bytes, workers, window_bytes, verify }
+        let Hello { foot_bytes, workers, window_bytes, verify, pace, .. } = *self;
+        Wish { foot_bytes, workers, window_bytes, verify, pace }
     }
 }
 

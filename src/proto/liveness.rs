@@ -16,6 +16,27 @@ const STALL: Duration = Duration::from_secs(10);
 /// thin link, and TCP's pauses when that overflows.
 const SILENT: Duration = Duration::from_secs(30);
 
+/// How often heartbeats go out: so often that the less patient end hears several before it gives up. The
+/// ends agree on it, for the heartbeats of one are what the other waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pace {
+    /// How many a second there are beyond one.
+    pub more_a_second: u8,
+}
+
+impl Pace {
+    /// What an end needs that gives up after `patience`; `None` is for ever.
+    pub fn for_patience(patience: Option<Duration>) -> Pace {
+        let a_second = patience.map_or(1.0, |patience| (4.0 / patience.as_secs_f64()).ceil());
+        Pace { more_a_second: (a_second - 1.0).clamp(0.0, f64::from(u8::MAX)) as u8 }
+    }
+
+    /// The pause between two.
+    pub fn interval(self) -> Duration {
+        HEARTBEAT / (u32::from(self.more_a_second) + 1)
+    }
+}
+
 /// The clocks of one end.
 #[derive(Debug)]
 pub struct Liveness {
@@ -27,8 +48,8 @@ pub struct Liveness {
 
 impl Liveness {
     /// Clocks that start at `now`; a `patience` of `None` is for ever.
-    pub fn new(patience: Option<Duration>, now: Instant) -> Liveness {
-        let heartbeat = patience.map_or(HEARTBEAT, |patience| (patience / 4).min(HEARTBEAT));
+    pub fn new(patience: Option<Duration>, pace: Pace, now: Instant) -> Liveness {
+        let heartbeat = pace.interval();
         Liveness { patience, heartbeat, last_progress: now, next_heartbeat: now + heartbeat }
     }
 

@@ -9,7 +9,7 @@ mod hear;
 mod opening;
 
 use super::frame::{Abort, Ack, Done, End, Frame, MAX_ACK_RANGES};
-use super::liveness::Liveness;
+use super::liveness::{Liveness, Pace};
 use super::reassembler::Reassembler;
 use super::{Failure, WorkerId};
 use crate::foot::{FootHeader, Hash};
@@ -20,8 +20,11 @@ use std::time::{Duration, Instant};
 /// A foot whose check failed this often ends the stream.
 pub const MAX_CORRUPT: u8 = 16;
 /// After so many connections in a row that died before a whole foot was through, parts of feet are no
-/// progress any more: without it a way that is always cut in mid-foot would be tried for ever.
-pub const MAX_FRUITLESS: u16 = 32;
+/// progress any more: without it a way that is always cut in mid-foot would be tried for ever. With many
+/// workers one outage takes many; so it is as many more as there were at once, see [`FRUITLESS_ROUNDS`].
+pub const MAX_FRUITLESS: usize = 8;
+/// How often all connections may die like that.
+pub const FRUITLESS_ROUNDS: usize = 2;
 /// How long a receiver without limit of patience waits for the last word of the sender.
 const LONGEST_LINGER: Duration = Duration::from_secs(120);
 
@@ -36,6 +39,8 @@ pub struct Config {
     pub open_feet: u64,
     /// How long without progress before giving up; `None` is for ever.
     pub patience: Option<Duration>,
+    /// How often heartbeats go out.
+    pub pace: Pace,
 }
 
 /// What can happen to a [`Receiver`].
@@ -152,7 +157,9 @@ pub struct Receiver {
     /// Payload bytes that count as progress.
     received_bytes: u64,
     /// Connections that died before a whole foot was through, since the last one that was.
-    fruitless: u16,
+    fruitless: usize,
+    /// The most connections that there were at once.
+    most_workers: usize,
     /// How many different feet the sender says it has sent, and how many have come in.
     sent_feet: u64,
     verified_feet: u64,
@@ -168,7 +175,7 @@ impl Receiver {
     /// An empty receiver whose patience begins at `now`.
     pub fn new(config: Config, now: Instant) -> Receiver {
         Receiver {
-            liveness: Liveness::new(config.patience, now),
+            liveness: Liveness::new(config.patience, config.pace, now),
             window: Reassembler::new(config.window_feet),
             opening: Opening::new(config.open_feet, config.window_feet, now),
             config,
@@ -183,6 +190,7 @@ impl Receiver {
             written_bytes: 0,
             received_bytes: 0,
             fruitless: 0,
+            most_workers: 0,
             sent_feet: 0,
             verified_feet: 0,
             advertised: 0,
@@ -299,6 +307,7 @@ impl Receiver {
     fn handle_up(&mut self, now: Instant, worker: WorkerId) {
         let path = Path { last_heard: now, connection_bytes: 0, is_fruitful: false, echo: 0 };
         self.workers.insert(worker, path);
+        self.most_workers = self.most_workers.max(self.workers.len());
         self.ack_due.insert(worker);
     }
 

@@ -12,10 +12,11 @@ mod hear;
 mod path;
 mod reinject;
 mod schedule;
+mod silence;
 mod spill;
 
 use super::frame::{Abort, Done, End, Frame, Ping};
-use super::liveness::Liveness;
+use super::liveness::{Liveness, Pace};
 use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
@@ -29,8 +30,12 @@ use std::time::{Duration, Instant};
 pub struct Config {
     /// Foot size of the session, in bytes.
     pub foot_bytes: u32,
+    /// Feet that its owner holds at most: with so many offered and not acked, the source waits.
+    pub buffer_feet: u64,
     /// How long without progress before giving up; `None` is for ever.
     pub patience: Option<Duration>,
+    /// How often heartbeats go out.
+    pub pace: Pace,
 }
 
 /// What can happen to a [`Sender`].
@@ -121,6 +126,8 @@ pub struct Sender {
     acked: Ranges,
     unsent: BTreeSet<u64>,
     lost: BTreeSet<u64>,
+    /// Feet offered and not acked.
+    held_feet: u64,
     /// Wire bytes of the feet in `unsent` and `lost`.
     backlog_bytes: u64,
     /// One more than the highest foot sent.
@@ -168,12 +175,13 @@ impl Sender {
     pub fn new(config: Config, now: Instant) -> Sender {
         Sender {
             config,
-            liveness: Liveness::new(config.patience, now),
+            liveness: Liveness::new(config.patience, config.pace, now),
             feet: VecDeque::new(),
             base: 0,
             acked: Ranges::default(),
             unsent: BTreeSet::new(),
             lost: BTreeSet::new(),
+            held_feet: 0,
             backlog_bytes: 0,
             sent_feet: 0,
             different_feet: 0,
@@ -212,6 +220,7 @@ impl Sender {
         assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
         self.unsent.insert(header.id);
+        self.held_feet += 1;
         self.feet[place] = Some(Foot { header, copies: [None; 2], was_sent: false });
     }
 
@@ -377,29 +386,6 @@ impl Sender {
             path.pinged(now, token);
         }
         Ping { token, sent_feet: self.different_feet, window_blocked }
-    }
-
-    /// Gives up connections that are silent, or whose feet stand still while the sink does not.
-    fn close_dead(&mut self, now: Instant) {
-        let mut dead = Vec::new();
-        for (&worker, path) in &mut self.workers {
-            if self.sink_blocked {
-                path.last_advance = now;
-            }
-            self.rate_total -= path.rate();
-            path.age(now);
-            self.rate_total += path.rate();
-            if now - path.last_heard >= self.liveness.dead_after(path.rtt) {
-                dead.push((worker, "nothing was heard from it"));
-            } else if !path.in_flight.is_empty()
-                && now - path.last_advance >= self.liveness.stall_after(path.rtt)
-            {
-                dead.push((worker, "it stands still"));
-            }
-        }
-        for (worker, reason) in dead {
-            self.close(worker, reason);
-        }
     }
 
     fn close(&mut self, worker: WorkerId, reason: &'static str) {

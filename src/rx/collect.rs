@@ -54,6 +54,7 @@ pub(super) fn run(
         window_feet: admission.window_feet(),
         open_feet: min_window_feet(settled.workers),
         patience,
+        pace: settled.pace,
     };
     let mut collect = Collect {
         machine: Machine::new(config, now),

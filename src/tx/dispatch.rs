@@ -20,7 +20,7 @@ use crossbeam_channel::{Receiver, never, select};
 use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Messages of one kind that are handled before the state machine is asked again: acks and writes
 /// come in bundles, and one look serves them all.
@@ -41,7 +41,7 @@ pub(super) struct Inputs {
 /// Carries the stream to its end. `first` is the connection that was met.
 pub(super) fn run(
     settled: Settled,
-    patience: Option<Duration>,
+    config: Config,
     first: Event,
     roster: Roster,
     inputs: Inputs,
@@ -49,7 +49,6 @@ pub(super) fn run(
 ) -> Result<Delivered, Error> {
     let mut clock = Clock::new();
     let now = clock.now();
-    let config = Config { foot_bytes: settled.foot_bytes, patience };
     let mut dispatch = Dispatch {
         sender: Sender::new(config, now),
         roster,

@@ -5,7 +5,9 @@
 use super::process::{End, Pair};
 use super::stream::{feed, put};
 use super::{LONG, SHORT, at_once};
-use nix::sys::signal::Signal::SIGTERM;
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -74,9 +76,11 @@ fn a_command_that_fails_fails_both_ends_with_its_status() {
         ("exec <&-; exit 9", LARGE, "sh: exit status 9"),
         ("exit 0", 7, "sh: left input unread"),
         ("exec <&-; exit 0", LARGE, "sh: left input unread"),
+        ("exec <&-; sleep 1", 7, "sh: left input unread"),
         ("head -c 5 >/dev/null", LARGE, "sh: left input unread"),
         // Somebody else still has the pipe, and does not read.
         ("exec 3<&0; sleep 300 <&3 & exit 0", LARGE, "sh: left input unread"),
+        ("exec 3<&0; sleep 3000 <&3 & exit 0", 7, "sh: left input unread"),
         ("exec 3<&0; sleep 300 <&3 & exit 4", LARGE, "sh: exit status 4"),
     ];
     // In a loop, since a COMMAND that ends at once ends its receiver before that has met anybody.
@@ -124,16 +128,19 @@ fn a_command_that_needs_no_more_may_leave_before_the_end() {
 
 #[test]
 fn a_command_that_fails_is_told_before_anything_is_sent() {
+    let both = |command: &'static [&str], words: &'static str| {
+        boxed(move || {
+            let mut pair = Pair::with(&[&["--"], command].concat(), &[]);
+            // The source is silent.
+            let _source = pair.tx.stdin();
+            let (tx, rx) = pair.ended(LONG);
+            rx.failed(6, words);
+            tx.failed(6, words);
+        })
+    };
     at_once(vec![
-        boxed(|| {
-            let mut rx = End::with("rx 127.0.0.1:0", ["--", "sh", "-c", "exit 3"]);
-            rx.ended(0).expect("nobody is waited for").failed(6, "sh: exit status 3");
-        }),
-        boxed(|| {
-            let mut rx = End::with("rx 127.0.0.1:0", ["--", "/nowhere/at/all"]);
-            let ended = rx.ended(0).expect("at once");
-            ended.failed(6, "/nowhere/at/all: could not be started: No such file");
-        }),
+        both(&["sh", "-c", "exit 3"], "sh: exit status 3"),
+        both(&["/nowhere/at/all"], "/nowhere/at/all: could not be started: No such file"),
         boxed(|| {
             let mut end = End::with("loop", ["--", "/"]);
             let ended = end.ended(0).expect("at once");
@@ -146,7 +153,6 @@ fn a_command_that_fails_is_told_before_anything_is_sent() {
             end.ended(0).expect("at once").failed(6, "sh: exit status 3");
         }),
         boxed(|| {
-            // The source is silent.
             let mut pair = Pair::with(&["--", "sh", "-c", "head -c 1; exit 3"], &[]);
             let mut source = pair.tx.stdin();
             assert!(put(&mut source, 0, 7));
@@ -188,4 +194,42 @@ fn a_signal_ends_a_command_that_stands_still() {
         })
     };
     at_once(stories.into_iter().map(ended).collect());
+}
+
+#[test]
+fn a_command_is_started_when_the_ends_have_met() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let mark = folder.path().join("MARK");
+    let script = "touch \"$0\"; cat";
+    let command = ["--", "sh", "-c", script, mark.to_str().expect("a plain name")];
+    let mut rx = End::with("rx 127.0.0.1:0", command);
+    let port = rx.port();
+    assert!(!mark.exists());
+    let tx = End::start(&format!("tx 127.0.0.1:{port}"));
+    Pair { tx, rx, port }.deliver(7);
+    assert!(mark.exists());
+}
+
+#[test]
+fn what_a_command_leaves_in_the_background_lives_on_after_a_success_alone() {
+    let script = "sleep 3000 <&- >&- 2>&- & echo $!; cat >/dev/null; exit \"$0\"";
+    for (code, lives) in [("0", true), ("3", false)] {
+        let mut pair = Pair::with(&["--", "sh", "-c", script, code], &[]);
+        feed(pair.tx.stdin(), LARGE);
+        let mut said = String::new();
+        pair.rx.stdout().read_to_string(&mut said).expect("text");
+        let (_, rx) = pair.ended(LONG);
+        assert_eq!(rx.code == 0, lives, "{rx:?}");
+        let background = Pid::from_raw(said.trim().parse().expect("a number"));
+        assert_eq!(is_running(background), lives);
+        if lives {
+            kill(background, SIGKILL).expect("it runs");
+        }
+    }
+}
+
+/// Whether a process does anything any more: who has ended may wait for somebody who wants to know.
+fn is_running(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }

@@ -119,6 +119,102 @@ fn devices_and_fifos_are_written_in_place() {
     refused(&folder.path().join("none/FILE"), &[], "No such file");
 }
 
+#[test]
+fn a_fifo_that_nobody_reads_is_a_slow_sink() {
+    let (folder, ..) = places();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    // It is ready, or this would find no port.
+    let mut pair = Pair::with(&["-o", text(&fifo)], &[]);
+    feed(pair.tx.stdin(), BYTES);
+    assert_eq!(Drain::start(File::open(&fifo).expect("it is there")).finish(), BYTES);
+    let (tx, rx) = pair.ended(LONG);
+    tx.delivered();
+    rx.delivered();
+
+    let mut pair = Pair::with(&["-o", text(&fifo)], &[]);
+    feed(pair.tx.stdin(), BYTES);
+    pair.rx.signal(SIGTERM);
+    pair.rx.ended(0).expect("it ends, though its sink stands still").failed(143, "SIGTERM");
+}
+
+#[test]
+fn nobody_may_read_what_replaces_a_secret() {
+    let (_folder, file, part) = places();
+    fs::write(&file, "secret").expect("room for it");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
+    let mut pair = Pair::with(&["-o", text(&file), "--force"], &[]);
+    let mode = fs::metadata(&part).expect("it has begun").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(fs::read(&file).expect("it is there until then"), b"secret");
+    feed(pair.tx.stdin(), BYTES);
+    let (tx, rx) = pair.ended(LONG);
+    tx.delivered();
+    rx.delivered();
+    is_whole(&file);
+}
+
+#[test]
+fn names_that_lead_nowhere_are_refused_at_the_start() {
+    let (folder, ..) = places();
+    let ring = folder.path().join("ring");
+    symlink("ring", &ring).expect("a link");
+    refused(&ring, &["--force"], "ring: Too many levels of symbolic links");
+    #[cfg(target_os = "linux")]
+    refused(Path::new("/sys/FILE"), &[], "/sys/FILE.part: ");
+}
+
+/// A folder that one may write to, but not read. Root may do everything, so it becomes nobody.
+#[test]
+fn a_folder_that_cannot_be_read_takes_a_file() {
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let (folder, file, _) = places();
+    let mut command = std::process::Command::new(super::process::PROGRAM);
+    command.args(["loop", "-q", "-o", text(&file)]);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(folder.path(), Some(NOBODY), None).expect("root may");
+        command.uid(NOBODY);
+    }
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o333)).expect("it is ours");
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    match command.status() {
+        Ok(status) => assert!(status.success()),
+        Err(_) => return eprintln!("skipped: only root can start the program"),
+    }
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    fs::remove_file(&file).expect("it was made");
+}
+
+/// Needs root, and a loop device that is free.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_block_device_is_written_in_place_by_force() {
+    let (folder, file, _) = places();
+    fs::write(&file, vec![0; 4 << 20]).expect("room for it");
+    let losetup = std::process::Command::new("losetup").args(["-f", "--show"]).arg(&file).output();
+    let device = match losetup {
+        Ok(made) if made.status.success() => String::from_utf8(made.stdout).expect("a name"),
+        _ => return eprintln!("skipped: no loop device"),
+    };
+    let device = Path::new(device.trim());
+    refused(device, &[], "is a block device; --force overwrites it");
+    let mut end = End::with("loop", ["-o", text(device), "--force"]);
+    feed(end.stdin(), BYTES);
+    let written = end.ended(LONG);
+    let mut end = End::with("loop", ["-o", text(device), "--force"]);
+    feed(end.stdin(), 5 << 20);
+    let too_much = end.ended(LONG);
+    let mut end = End::with("loop", ["-i", text(device)]);
+    let read = end.drain().finish();
+    let detached = std::process::Command::new("losetup").arg("-d").arg(device).status();
+    written.expect("it ends").delivered();
+    too_much.expect("it ends").failed(1, "No space left");
+    assert_eq!(read, 4 << 20);
+    assert!(detached.is_ok_and(|status| status.success()));
+    drop(folder);
+}
+
 /// Ends a stream in the middle; what the receiver's folder holds then.
 fn broken(signal: Signal, victim: fn(&Pair) -> &End) -> Vec<String> {
     let (folder, file, part) = places();
@@ -140,6 +236,15 @@ fn a_stream_that_is_not_whole_never_has_the_name() {
     assert_eq!(broken(SIGTERM, |pair| &pair.tx), nothing);
     assert_eq!(broken(SIGTERM, |pair| &pair.rx), nothing);
     assert_eq!(broken(SIGKILL, |pair| &pair.rx), ["FILE.part"]);
+
+    // Nobody was ever met.
+    let (_folder, file, part) = places();
+    let mut rx = End::with("rx 127.0.0.1:0", ["-o", text(&file)]);
+    rx.port();
+    assert!(part.exists());
+    rx.signal(SIGTERM);
+    rx.ended(0).expect("it ends").failed(143, "SIGTERM");
+    assert!(!part.exists());
 }
 
 #[test]

@@ -115,6 +115,12 @@ impl End {
         listening(&line).unwrap_or_else(|| panic!("not ready: {line}")).port()
     }
 
+    /// Waits until it, or a program of its own, says this line, which is then not among what it said.
+    pub fn hears(&mut self, line: &str) {
+        let heard = self.lines.recv_timeout(MARGIN);
+        assert_eq!(heard.as_deref(), Ok(line), "said before: {:?}", self.said);
+    }
+
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("stdin is a pipe, taken once")
     }

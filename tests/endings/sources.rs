@@ -29,6 +29,8 @@ fn a_source_that_succeeds_is_delivered() {
         ("printf x; exec >&-; sleep 1", "x"),
         // It ends, and somebody else still writes.
         ("{ sleep 1; printf late; } & printf 'early '", "early late"),
+        // It ends, and something has its stderr, but not its stdout: that ends with the session.
+        ("sleep 3000 >/dev/null & printf x", "x"),
     ];
     at_once(
         stories
@@ -67,13 +69,38 @@ fn a_source_that_fails_fails_both_ends_with_its_status() {
 }
 
 #[test]
-fn a_source_is_judged_before_anybody_is_met() {
-    let mut tx = End::with("tx --listen 127.0.0.1:0", ["--source", "exit 3"]);
-    tx.ended(0).expect("nobody is waited for").failed(6, "--source: exit status 3");
+fn a_source_is_started_when_the_ends_have_met() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let mark = folder.path().join("MARK");
+    let source = format!("touch '{}'; printf x", mark.display());
+    let mut tx = End::with("tx --listen 127.0.0.1:0", ["--source", &source]);
+    let port = tx.port();
+    assert!(!mark.exists());
+    let rx = End::start(&format!("rx --connect 127.0.0.1:{port}"));
+    let (tx, rx) = Pair { tx, rx, port }.ended(LONG);
+    tx.delivered();
+    rx.delivered();
+    assert!(mark.exists());
+}
+
+#[test]
+fn a_source_that_cannot_be_started_is_told() {
     let mut command = Command::new(PROGRAM);
     command.args(["loop", "-q", "--source", "true"]).env("PATH", "/nowhere");
     let mut end = End::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
     end.ended(0).expect("at once").failed(6, "--source: could not be started: No such file");
+}
+
+#[test]
+fn a_source_does_not_know_the_key() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["loop", "-q", "--source", "printf \"<$VIAMILLIPEDE_KEY>\""]);
+    command.env("VIAMILLIPEDE_KEY", "secret");
+    let mut end = End::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
+    let mut out = String::new();
+    end.stdout().read_to_string(&mut out).expect("text");
+    end.ended(LONG).expect("it ends").delivered();
+    assert_eq!(out, "<>");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use viamillipede::foot::{Codec, FootHeader};
 use viamillipede::proto::frame::{Ack, Done, End as StreamEnd, Frame, Ping};
 use viamillipede::proto::hello::{Answer, Hello, HelloKind, RefusalKind, Role, SessionId};
+use viamillipede::proto::liveness::Pace;
 
 const PART: u64 = 24 << 20;
 const WINDOW: u64 = 16 << 20;
@@ -140,6 +141,7 @@ fn stranger(versions: RangeInclusive<u16>) -> Hello {
         foot_bytes: 1 << 20,
         window_bytes: 64 << 20,
         verify: false,
+        pace: Pace::default(),
         name: String::new(),
     }
 }

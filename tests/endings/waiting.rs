@@ -48,6 +48,20 @@ fn a_sink_or_source_that_pauses_for_longer_than_patience_loses_nothing() {
             drop(source);
             exact(pair, drain);
         }),
+        Box::new(|| {
+            // Of the two ends only one is impatient: heartbeats must come at its pace.
+            let mut rx = End::start("rx --patience 1 127.0.0.1:0");
+            let port = rx.port();
+            let tx = End::start(&format!("tx --patience 20 127.0.0.1:{port}"));
+            let mut pair = Pair { tx, rx, port };
+            let drain = pair.rx.drain();
+            let mut source = pair.tx.stdin();
+            assert!(put(&mut source, 0, TOTAL / 2));
+            thread::sleep(PAUSE); // the pause itself
+            assert!(put(&mut source, TOTAL / 2, TOTAL / 2));
+            drop(source);
+            exact(pair, drain);
+        }),
     ]);
 }
 

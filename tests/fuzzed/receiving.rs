@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use viamillipede::foot::{Codec, FootHeader};
 use viamillipede::proto::WorkerId;
 use viamillipede::proto::frame::{Abort, Ack, Done, End, Frame, Ping};
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::receiver::{Config, Event, Input, Receiver};
 
 const FOOT: u32 = 64 << 10;
@@ -37,7 +38,13 @@ pub fn play(bytes: &[u8]) {
     let now = Instant::now();
     let (window_feet, open_feet) = (WINDOW, 6);
     let patience = Some(PATIENCE);
-    let config = Config { foot_bytes: FOOT, window_feet, open_feet, patience };
+    let config = Config {
+        foot_bytes: FOOT,
+        window_feet,
+        open_feet,
+        patience,
+        pace: Pace::for_patience(patience),
+    };
     let mut owner = Owner {
         receiver: Receiver::new(config, now),
         now,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use viamillipede::foot::{Codec, FootHeader};
 use viamillipede::proto::frame::{Abort, Ack, Done, End, Frame, Ping};
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::sender::{Config, Event, Input, Sender};
 use viamillipede::proto::{LinkId, WorkerId};
 
@@ -33,7 +34,12 @@ struct Owner {
 pub fn play(bytes: &[u8]) {
     let mut tape = Tape(bytes);
     let now = Instant::now();
-    let config = Config { foot_bytes: FOOT, patience: Some(PATIENCE) };
+    let config = Config {
+        foot_bytes: FOOT,
+        buffer_feet: 16,
+        patience: Some(PATIENCE),
+        pace: Pace::for_patience(Some(PATIENCE)),
+    };
     let mut owner = Owner {
         sender: Sender::new(config, now),
         now,

@@ -3,11 +3,13 @@
 //! Workers write and read as real ones do: a foot's payload trickles in, other frames queue behind
 //! it on the way there. Does not judge anything.
 
+use super::tx::BUFFER_FEET;
 use super::{PATIENCE, ms};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use viamillipede::foot::FootHeader;
 use viamillipede::proto::frame::{End, Frame};
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::receiver::{self, Receiver};
 use viamillipede::proto::sender::{self, Sender};
 use viamillipede::proto::{LinkId, WorkerId};
@@ -57,10 +59,18 @@ impl Pair {
     pub(super) fn new(foot_bytes: u32, window_feet: u64) -> Pair {
         let now = Instant::now();
         let patience = Some(PATIENCE);
+        let pace = Pace::for_patience(patience);
+        let config = sender::Config { foot_bytes, buffer_feet: BUFFER_FEET, patience, pace };
         Pair {
-            sender: Sender::new(sender::Config { foot_bytes, patience }, now),
+            sender: Sender::new(config, now),
             receiver: Receiver::new(
-                receiver::Config { foot_bytes, window_feet, open_feet: window_feet, patience },
+                receiver::Config {
+                    foot_bytes,
+                    window_feet,
+                    open_feet: window_feet,
+                    patience,
+                    pace,
+                },
                 now,
             ),
             now,

@@ -92,14 +92,57 @@ fn rule_08_connections_that_always_die_before_their_foot_is_through_are_no_progr
         assert!(rx.now - start < PATIENCE * 3, "it never gives up");
     }
     assert!(rx.now - start > PATIENCE, "a few lost connections are no reason to give up");
-    let most = u64::from(receiver::MAX_FRUITLESS) * u64::from(FOOT);
+    let most = receiver::MAX_FRUITLESS as u64 * u64::from(FOOT);
     assert!(reported <= most, "the sender is told of progress without end: {reported} bytes");
+}
+
+#[test]
+fn rule_08_connections_that_bring_scraps_and_then_fall_silent_are_no_progress_for_long() {
+    let mut rx = Rx::new(8);
+    let start = rx.now;
+    for round in 0.. {
+        let workers = 4 * round..4 * round + 4;
+        for worker in workers.clone() {
+            rx.up(worker);
+            rx.ping(worker, 1);
+            rx.received(worker, u64::from(FOOT) / 2);
+        }
+        rx.advance(5_000); // they are found to stand still
+        for worker in workers {
+            rx.down(worker);
+        }
+        if rx.over {
+            break;
+        }
+        assert!(rx.now - start < PATIENCE * 3, "it never gives up");
+    }
+    assert!(rx.now - start < PATIENCE + ms(16_000), "after {:?}", rx.now - start);
+}
+
+#[test]
+fn rule_08_one_outage_of_many_connections_is_no_reason_to_give_up() {
+    let mut rx = Rx::new(200);
+    for worker in 0..64 {
+        rx.up(worker);
+        rx.ping(worker, 1);
+        rx.received(worker, u64::from(FOOT) / 2);
+    }
+    for worker in 0..64 {
+        rx.down(worker);
+    }
+    let patience_ms = PATIENCE.as_millis() as u64;
+    for second in 1..patience_ms / 500 {
+        rx.up(64);
+        rx.received(64, second * 1_000);
+        rx.advance(1_000);
+        assert!(!rx.over, "after {second} seconds");
+    }
 }
 
 #[test]
 fn rule_08_one_foot_that_gets_through_makes_up_for_all_connections_that_died() {
     let mut rx = Rx::new(8);
-    for worker in 0..u32::from(receiver::MAX_FRUITLESS) * 3 {
+    for worker in 0..receiver::MAX_FRUITLESS as u32 * 12 {
         rx.up(worker);
         rx.ping(worker, 8);
         rx.received(worker, u64::from(FOOT) / 2);

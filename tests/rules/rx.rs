@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use viamillipede::foot::FootHeader;
 use viamillipede::proto::WorkerId;
 use viamillipede::proto::frame::{Ack, Frame, Ping};
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::receiver::{Config, Event, Input, Receiver};
 
 /// The receiver, and what it has asked for.
@@ -28,7 +29,13 @@ impl Rx {
 
     pub(super) fn with_patience(window_feet: u64, patience: Option<Duration>) -> Rx {
         let now = Instant::now();
-        let config = Config { foot_bytes: FOOT, window_feet, open_feet: window_feet, patience };
+        let config = Config {
+            foot_bytes: FOOT,
+            window_feet,
+            open_feet: window_feet,
+            patience,
+            pace: Pace::for_patience(patience),
+        };
         let receiver = Receiver::new(config, now);
         Rx { receiver, now, says: Vec::new(), events: Vec::new(), with_sink: 0, over: false }
     }

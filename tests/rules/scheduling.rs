@@ -2,8 +2,10 @@
 //!
 //! Does not look at acks for their own sake: see `acks`.
 
+use super::FOOT;
 use super::rx::Rx;
 use super::tx::Tx;
+use viamillipede::proto::frame::{Ack, Frame};
 use viamillipede::proto::receiver;
 
 #[test]
@@ -161,6 +163,39 @@ fn rule_03_a_second_copy_only_where_it_would_arrive_sooner() {
     assert_eq!(tx.sends(), [], "the second would take a second: the first is sooner");
     tx.advance(3000);
     assert_eq!(tx.sends(), [(2, 4)], "what is late already is not trusted for ever");
+}
+
+#[test]
+fn rule_03_no_second_copy_on_the_same_thin_link_when_it_pauses() {
+    let mut tx = Tx::new(16);
+    tx.up(1, 0);
+    tx.up(2, 0);
+    tx.offer(0..2);
+    tx.finish(2);
+    tx.written(1);
+    tx.written(2);
+    assert_eq!(tx.sends(), [(1, 0), (2, 1)]);
+    let foot = u64::from(FOOT);
+    // A second's worth each; the second worker is done after 20 of them.
+    let brings = |tx: &mut Tx, worker, connection_bytes| {
+        let ack = Ack { connection_bytes, received_bytes: connection_bytes, ..tx.state() };
+        tx.frame(worker, Frame::Ack(ack));
+    };
+    for second in 1..20 {
+        tx.advance(1_000);
+        brings(&mut tx, 1, foot * second / 30);
+        brings(&mut tx, 2, foot * second / 20);
+    }
+    tx.advance(1_000);
+    tx.ack(2, [1]);
+    for _ in 0..7 {
+        tx.advance(1_000); // a packet was lost, and what follows it waits
+        brings(&mut tx, 1, foot * 19 / 30);
+    }
+    assert_eq!(tx.sends(), [], "the other one is on the link that pauses");
+    brings(&mut tx, 1, foot * 28 / 30);
+    tx.advance(1_000);
+    assert_eq!(tx.sends(), []);
 }
 
 #[test]

@@ -7,8 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 use viamillipede::proto::frame::{Ack, Frame};
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::sender::{Config, Event, Input, Sender};
 use viamillipede::proto::{LinkId, WorkerId};
+
+/// More feet than any story offers: the owner never runs out of buffers.
+pub(super) const BUFFER_FEET: u64 = 1_000_000;
 
 /// The sender, and what the other end has.
 pub(super) struct Tx {
@@ -35,8 +39,14 @@ impl Tx {
 
     pub(super) fn with_patience(window_feet: u64, patience: Option<Duration>) -> Tx {
         let now = Instant::now();
+        let config = Config {
+            foot_bytes: FOOT,
+            buffer_feet: BUFFER_FEET,
+            patience,
+            pace: Pace::for_patience(patience),
+        };
         Tx {
-            sender: Sender::new(Config { foot_bytes: FOOT, patience }, now),
+            sender: Sender::new(config, now),
             now,
             window_feet,
             has: BTreeSet::new(),

@@ -16,6 +16,7 @@ use super::net::Side;
 use super::plan::{Expect, LinkPlan, Plan};
 use super::world::{Summary, World};
 use std::collections::BTreeMap;
+use transfer::{FOOT, MB, transfer_in_feet};
 use viamillipede::foot::{Codec, DEFAULT_FOOT_BYTES, FootHeader};
 
 const MBIT: u64 = 1_000_000 / 8;
@@ -54,6 +55,21 @@ fn equal_links_are_filled() {
     }
     eprintln!("nearest to its bound: {:.3} of it, {}", worst.0, worst.1);
     assert!(misses.is_empty(), "{} scenarios miss:\n{}", misses.len(), misses.join("\n"));
+}
+
+#[test]
+fn a_thin_link_is_not_filled_with_second_copies() {
+    let thin = LinkPlan { bytes_per_second: MBIT / 2, delay: 5 * MS, workers: 4 };
+    for congestion in [false, true] {
+        for (bytes, foot_bytes, most) in
+            [(5 * MB, 4 << 20, 0), (20 * MB, 4 << 20, 1), (5 * MB, FOOT, 0)]
+        {
+            let plan = transfer_in_feet(&[thin], bytes, congestion, foot_bytes, 64);
+            let summary = run(&plan);
+            let copies = summary.counts.reinjected_feet;
+            assert!(copies <= most, "{bytes} bytes, feet of {foot_bytes}: {copies}");
+        }
+    }
 }
 
 #[test]

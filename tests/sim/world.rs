@@ -15,6 +15,7 @@ use super::rng::Rng;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use viamillipede::foot::FootHeader;
+use viamillipede::proto::liveness::Pace;
 use viamillipede::proto::receiver::{self, Receiver};
 use viamillipede::proto::sender::{self, Counts, Sender};
 use viamillipede::proto::{Failure, WorkerId};
@@ -50,6 +51,8 @@ pub(super) struct Summary {
     /// When the first and the last foot was acked.
     pub(super) first_ack: u64,
     pub(super) last_ack: u64,
+    /// The longest time between two feet that came into order.
+    pub(super) longest_wait: u64,
     /// Every foot that went to a worker: when, over which link, and which.
     pub(super) sends: Vec<(u64, usize, u64)>,
     pub(super) end: u64,
@@ -85,6 +88,8 @@ pub(super) struct World {
     closes: u64,
     first_ack: u64,
     last_ack: u64,
+    last_write: Option<u64>,
+    longest_wait: u64,
     sends: Vec<(u64, usize, u64)>,
     timeouts: [(u64, u32); 2],
     most_timeouts: u32,
@@ -98,9 +103,11 @@ impl World {
         let base = Instant::now();
         let patience = plan.patience.map(Duration::from_nanos);
         let (foot_bytes, window_feet) = (plan.foot_bytes, plan.window_feet);
-        let sender = Sender::new(sender::Config { foot_bytes, patience }, base);
+        let pace = Pace::for_patience(patience);
+        let buffer_feet = plan.buffers;
+        let sender = Sender::new(sender::Config { foot_bytes, buffer_feet, patience, pace }, base);
         let open_feet = plan.open_feet;
-        let config = receiver::Config { foot_bytes, window_feet, open_feet, patience };
+        let config = receiver::Config { foot_bytes, window_feet, open_feet, patience, pace };
         let links = plan.links.iter().map(|link| Link::new(link.bytes_per_second, link.delay));
         let slots = plan.links.iter().enumerate().flat_map(|(link, plan)| {
             (0..plan.workers).map(move |_| Slot { link, conn: None, tries: 0 })
@@ -124,6 +131,8 @@ impl World {
             closes: 0,
             first_ack: 0,
             last_ack: 0,
+            last_write: None,
+            longest_wait: 0,
             sends: Vec::new(),
             timeouts: [(0, 0); 2],
             most_timeouts: 0,
@@ -169,6 +178,7 @@ impl World {
             most_timeouts: self.most_timeouts,
             first_ack: self.first_ack,
             last_ack: self.last_ack,
+            longest_wait: self.longest_wait,
             sends: std::mem::take(&mut self.sends),
             end: self.agenda.now,
         })

@@ -12,6 +12,7 @@ use viamillipede::{
             Answer, Hello, HelloKind, MAX_DETAIL_BYTES, MAX_NAME_BYTES, MAX_WORKERS, Refusal,
             RefusalKind, Role, SessionId, Settled, Welcome,
         },
+        liveness::Pace,
     },
 };
 
@@ -114,6 +115,7 @@ fn hellos() -> Vec<(&'static str, Hello)> {
         foot_bytes: 1 << 20,
         window_bytes: 256 << 20,
         verify: false,
+        pace: Pace::default(),
         name: String::new(),
     };
     let join = Hello {
@@ -128,6 +130,7 @@ fn hellos() -> Vec<(&'static str, Hello)> {
         name: "tänk/home".into(),
         ..new.clone()
     };
+    let impatient = Hello { pace: Pace { more_a_second: 0x31 }, ..new.clone() };
     let newer = Hello {
         versions: 1..=0x0203,
         workers: MAX_WORKERS,
@@ -135,18 +138,30 @@ fn hellos() -> Vec<(&'static str, Hello)> {
         name: "n".repeat(MAX_NAME_BYTES),
         ..new
     };
-    vec![("hello_new", new), ("hello_join", join), ("hello_newer", newer)]
+    vec![
+        ("hello_new", new),
+        ("hello_join", join),
+        ("hello_newer", newer),
+        ("hello_impatient", impatient),
+    ]
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
     let incarnation = std::array::from_fn(|place| 0xc0 + place as u8);
-    let settled =
-        Settled { foot_bytes: 1 << 20, workers: 4, window_bytes: 256 << 20, verify: false };
+    let settled = Settled {
+        foot_bytes: 1 << 20,
+        workers: 4,
+        window_bytes: 256 << 20,
+        verify: false,
+        pace: Pace::default(),
+    };
+    let impatient = Settled { pace: Pace { more_a_second: 0x31 }, ..settled };
     let large = Settled {
         foot_bytes: 16 << 20,
         workers: 0x0102,
         window_bytes: 0x2122_2324_2526_2728,
         verify: true,
+        pace: Pace::default(),
     };
     let welcome = |settled| Answer::Welcome(Welcome { version: 1, incarnation, settled });
     let refusal = |reason, detail: &str| {
@@ -156,6 +171,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
     vec![
         ("welcome", welcome(settled)),
         ("welcome_verify", welcome(large)),
+        ("welcome_impatient", welcome(impatient)),
         ("refusal_busy", refusal(RefusalKind::Busy, "")),
         ("refusal_unknown_session", refusal(RefusalKind::UnknownSession, "restarted")),
         ("refusal_version", refusal(RefusalKind::Version, "1 to 515")),

@@ -118,10 +118,16 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::liveness::Pace;
     use proptest::prelude::*;
 
-    const WISH: Wish =
-        Wish { foot_bytes: 1 << 20, workers: 4, window_bytes: 64 << 20, verify: false };
+    const WISH: Wish = Wish {
+        foot_bytes: 1 << 20,
+        workers: 4,
+        window_bytes: 64 << 20,
+        verify: false,
+        pace: Pace { more_a_second: 0 },
+    };
 
     fn gate() -> Gate {
         Gate::new(Listener {
@@ -145,6 +151,7 @@ mod tests {
             foot_bytes: WISH.foot_bytes,
             window_bytes: WISH.window_bytes,
             verify: true,
+            pace: WISH.pace,
             name: "tank".into(),
         }
     }

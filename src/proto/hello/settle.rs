@@ -27,6 +27,7 @@ pub fn settle(sender: Wish, receiver: Wish) -> Option<Settled> {
         workers,
         window_bytes: receiver.window_bytes,
         verify: sender.verify || receiver.verify,
+        pace: sender.pace.max(receiver.pace),
     })
 }
 
@@ -42,6 +43,7 @@ impl Wish {
         settled.foot_bytes <= self.foot_bytes
             && settled.workers <= self.workers
             && (settled.verify || !self.verify)
+            && settled.pace >= self.pace
             && fits(settled.foot_bytes, settled.workers, self.window_bytes)
     }
 }
@@ -49,17 +51,19 @@ impl Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{foot::MAX_FOOT_BYTES, proto::hello::MAX_WORKERS};
+    use crate::foot::MAX_FOOT_BYTES;
+    use crate::proto::{hello::MAX_WORKERS, liveness::Pace};
     use proptest::prelude::*;
 
     fn wish() -> impl Strategy<Value = Wish> {
         let window = prop_oneof![0..64_u64 << 20, 0..8_u64 << 30, any::<u64>()];
-        (0..=8_u32, 1..=MAX_WORKERS, window, any::<bool>()).prop_map(
-            |(doublings, workers, window_bytes, verify)| Wish {
+        (0..=8_u32, 1..=MAX_WORKERS, window, any::<bool>(), any::<u8>()).prop_map(
+            |(doublings, workers, window_bytes, verify, more_a_second)| Wish {
                 foot_bytes: MIN_FOOT_BYTES << doublings,
                 workers,
                 window_bytes,
                 verify,
+                pace: Pace { more_a_second },
             },
         )
     }
@@ -77,6 +81,7 @@ mod tests {
             prop_assert!((MIN_FOOT_BYTES..=MAX_FOOT_BYTES).contains(&settled.foot_bytes));
             prop_assert_eq!(settled.window_bytes, receiver.window_bytes);
             prop_assert_eq!(settled.verify, sender.verify || receiver.verify);
+            prop_assert_eq!(settled.pace, sender.pace.max(receiver.pace));
         }
 
         #[test]
@@ -104,7 +109,13 @@ mod tests {
 
     #[test]
     fn usual_wishes_are_granted_whole() {
-        let wish = Wish { foot_bytes: 1 << 20, workers: 4, window_bytes: 256 << 20, verify: false };
+        let wish = Wish {
+            foot_bytes: 1 << 20,
+            workers: 4,
+            window_bytes: 256 << 20,
+            verify: false,
+            pace: Pace::default(),
+        };
         let receiver = Wish { foot_bytes: MAX_FOOT_BYTES, workers: 64, verify: true, ..wish };
         let settled = settle(wish, receiver).expect("256 MiB hold 12 feet of 1 MiB");
         assert_eq!((settled.foot_bytes, settled.workers, settled.verify), (1 << 20, 4, true));
@@ -113,7 +124,8 @@ mod tests {
     #[test]
     fn small_windows_take_small_feet_then_fewer_workers_then_nothing() {
         let settled = |window_bytes: u64| {
-            let wish = Wish { foot_bytes: 1 << 20, workers: 4, window_bytes, verify: false };
+            let pace = Pace::default();
+            let wish = Wish { foot_bytes: 1 << 20, workers: 4, window_bytes, verify: false, pace };
             settle(wish, wish).map(|settled| (settled.foot_bytes, settled.workers))
         };
         assert_eq!(settled(12 << 20), Some((1 << 20, 4)));

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     foot::{MAX_FOOT_BYTES, MIN_FOOT_BYTES},
     proto::fields::{Fields, Malformed, check, printable, truncated},
+    proto::liveness::Pace,
 };
 use std::ops::RangeInclusive;
 
@@ -93,7 +94,7 @@ impl Hello {
             out.extend_from_slice(&self.worker.to_le_bytes());
             out.extend_from_slice(&self.link.to_le_bytes());
             out.extend_from_slice(&self.workers.to_le_bytes());
-            out.extend_from_slice(&[0; 2]);
+            out.extend_from_slice(&[self.pace.more_a_second, 0]);
             out.extend_from_slice(&self.foot_bytes.to_le_bytes());
             out.extend_from_slice(&self.window_bytes.to_le_bytes());
             out.extend_from_slice(self.name.as_bytes());
@@ -117,7 +118,7 @@ impl Answer {
                     out.extend_from_slice(incarnation);
                     out.extend_from_slice(&settled.foot_bytes.to_le_bytes());
                     out.extend_from_slice(&settled.workers.to_le_bytes());
-                    out.extend_from_slice(&[u8::from(settled.verify), 0]);
+                    out.extend_from_slice(&[u8::from(settled.verify), settled.pace.more_a_second]);
                     out.extend_from_slice(&settled.window_bytes.to_le_bytes());
                 });
             }
@@ -224,7 +225,8 @@ fn hello(raw: &Raw<'_>) -> Result<Hello, HelloError> {
     let name_bytes = usize::from(fields.u8()?);
     let (worker, link) = (fields.u16()?, fields.u16()?);
     let workers = workers(&mut fields)?;
-    fields.zeros::<2>()?;
+    let pace = Pace { more_a_second: fields.u8()? };
+    fields.zeros::<1>()?;
     let foot_bytes = foot_bytes(&mut fields)?;
     let window_bytes = fields.u64()?;
     let name = fields.text(name_bytes, "name")?.to_owned();
@@ -243,6 +245,7 @@ fn hello(raw: &Raw<'_>) -> Result<Hello, HelloError> {
         foot_bytes,
         window_bytes,
         verify,
+        pace,
         name,
     })
 }
@@ -256,13 +259,13 @@ fn welcome(raw: &Raw<'_>) -> Result<Welcome, HelloError> {
     let foot_bytes = foot_bytes(&mut fields)?;
     let workers = workers(&mut fields)?;
     let verify = fields.flag("verify")?;
-    fields.zeros::<1>()?;
+    let pace = Pace { more_a_second: fields.u8()? };
     let window_bytes = fields.u64()?;
     fields.end()?;
     if !fits(foot_bytes, workers, window_bytes) {
         return Err(HelloError::Value("window_bytes"));
     }
-    let settled = Settled { foot_bytes, workers, window_bytes, verify };
+    let settled = Settled { foot_bytes, workers, window_bytes, verify, pace };
     Ok(Welcome { version: *raw.versions.start(), incarnation, settled })
 }
 

@@ -3,7 +3,7 @@
 //! Whatever it says, the receiver stays sound: what cannot be true closes the connection, or ends the
 //! stream. Does not know the sink's side of it: see [`super`].
 
-use super::{Event, MAX_CORRUPT, MAX_FRUITLESS, Phase, Receiver};
+use super::{Event, FRUITLESS_ROUNDS, MAX_CORRUPT, MAX_FRUITLESS, Phase, Receiver};
 use crate::foot::FootHeader;
 use crate::proto::frame::{End, Frame, Ping};
 use crate::proto::reassembler::Inserted;
@@ -22,7 +22,7 @@ impl Receiver {
             let fresh = connection_bytes - path.connection_bytes;
             path.connection_bytes = connection_bytes;
             path.last_heard = now;
-            if self.fruitless < MAX_FRUITLESS {
+            if self.fruitless < MAX_FRUITLESS.max(FRUITLESS_ROUNDS * self.most_workers) {
                 self.received_bytes += fresh;
                 self.liveness.progress(now);
             }

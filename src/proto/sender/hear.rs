@@ -82,6 +82,7 @@ impl Sender {
     /// Foot `id` is acked: whoever carries it has delivered.
     fn settle(&mut self, id: u64) {
         let Some(foot) = self.feet[(id - self.base) as usize].take() else { return };
+        self.held_feet -= 1;
         let bytes = u64::from(foot.header.packed_bytes);
         for worker in foot.copies.into_iter().flatten() {
             if let Some(path) = self.workers.get_mut(&worker) {

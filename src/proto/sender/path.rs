@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 const SAMPLE: Duration = Duration::from_millis(2);
 /// A round trip stays the minimum for this long.
 const RTT_MEMORY: Duration = Duration::from_secs(10);
-/// A path on which nothing has moved for this long loses half its rate at each heartbeat.
-const STANDSTILL: Duration = Duration::from_secs(1);
+/// A path on which nothing has moved for this long loses half its rate at each heartbeat. Two of the other
+/// end's heartbeats: of a foot that is on its way for longer there is no other news.
+const STANDSTILL: Duration = Duration::from_secs(2);
 /// A worker that delivers a foot within this time may hold a second one that is not yet with the
 /// kernel: it bridges the hand-over between the threads, and a slow worker hoards nothing.
 const QUICK_FOOT: Duration = Duration::from_millis(50);
 /// Longer than anything lasts, and short enough to reckon with.
-pub(super) const LONG_SECONDS: f64 = 1e9;
+const LONG_SECONDS: f64 = 1e9;
 
 /// One connection as the sender sees it.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Path {
     pub(super) last_heard: Instant,
     /// When bytes last arrived over it, or had nothing to do there.
     pub(super) last_advance: Instant,
+    /// When bytes last arrived over it.
+    pub(super) last_arrival: Option<Instant>,
     /// Smallest round trip of the last ten seconds.
     pub(super) rtt: Duration,
     rtt_samples: VecDeque<(Instant, Duration)>,
@@ -57,6 +60,7 @@ impl Path {
             last_sent: now,
             last_heard: now,
             last_advance: now,
+            last_arrival: None,
             rtt,
             rtt_samples: VecDeque::from([(now, rtt)]),
             ping: None,
@@ -71,6 +75,11 @@ impl Path {
     /// Delivery rate in bytes a second; 0 while it is not known.
     pub(super) fn rate(&self) -> u64 {
         self.rate.unwrap_or(0)
+    }
+
+    /// Whether bytes are on their way over it that are not known to have arrived.
+    pub(super) fn has_more_to_come(&self) -> bool {
+        self.sent_bytes > self.arrived_bytes
     }
 
     /// How many feet it may hold that are not yet with the kernel.
@@ -96,13 +105,26 @@ impl Path {
     /// When foot `id`, in flight here, should be acked, by all that is known now; `None` while it is not
     /// known how fast this path is.
     pub(super) fn due(&self, id: u64) -> Option<Instant> {
-        let end = *self.in_flight.get(&id)?;
+        self.arrives(*self.in_flight.get(&id)?)
+    }
+
+    /// When its next foot should have been acked, if that is longer ago than `grace`, which is for what
+    /// nobody can know: then its estimates are out of date.
+    pub(super) fn overdue(&self, now: Instant, grace: Duration) -> Option<Instant> {
+        // A foot that was acked another way is still on its way here.
+        let all = self.has_more_to_come().then_some(self.sent_bytes);
+        let next = self.in_flight.values().next().copied().or(all);
+        next.and_then(|end| self.arrives(end)).filter(|due| now > *due + grace)
+    }
+
+    /// When the payload bytes sent on it should have arrived up to `end`.
+    fn arrives(&self, end: u64) -> Option<Instant> {
         // What has arrived is known as of the last sample.
         Some(self.sample_start + self.serialise(end.saturating_sub(self.arrived_bytes))?)
     }
 
     fn serialise(&self, bytes: u64) -> Option<Duration> {
-        Some(Duration::from_secs_f64((bytes as f64 / self.rate? as f64).min(LONG_SECONDS)))
+        self.rate.map(|rate| seconds(bytes, rate))
     }
 
     pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) {
@@ -126,12 +148,14 @@ impl Path {
         }
     }
 
-    /// At each heartbeat: a path on which nothing moves is not as fast as it was, and nobody should
-    /// wait for it.
-    pub(super) fn age(&mut self, now: Instant) {
-        if !self.in_flight.is_empty() && now - self.last_advance > STANDSTILL + self.rtt * 2 {
-            self.rate = self.rate.map(|rate| (rate / 2).max(1));
-        }
+    /// Whether it carries feet, and nothing has moved for a while.
+    pub(super) fn stands_still(&self, now: Instant) -> bool {
+        !self.in_flight.is_empty() && now - self.last_advance > STANDSTILL + self.rtt * 2
+    }
+
+    /// It is not as fast as it was, and nobody should wait for it.
+    pub(super) fn slow_down(&mut self) {
+        self.rate = self.rate.map(|rate| (rate / 2).max(1));
     }
 
     pub(super) fn pinged(&mut self, now: Instant, token: u32) {
@@ -162,6 +186,7 @@ impl Path {
         }
         self.arrived_bytes += fresh;
         self.last_advance = now;
+        self.last_arrival = Some(now);
         self.sample_bytes += fresh;
         let time = now.saturating_duration_since(self.sample_start);
         if time < SAMPLE && !(self.rate.is_none() && self.arrived_bytes == self.sent_bytes) {
@@ -184,4 +209,9 @@ impl Path {
         }
         self.rtt = self.rtt_samples.iter().map(|(_, rtt)| *rtt).min().unwrap_or(rtt);
     }
+}
+
+/// How long `bytes` take at this rate; very long at none.
+pub(super) fn seconds(bytes: u64, bytes_per_second: u64) -> Duration {
+    Duration::from_secs_f64((bytes as f64 / bytes_per_second as f64).min(LONG_SECONDS))
 }

@@ -4,9 +4,11 @@
 //! [`super::schedule`].
 
 use super::Sender;
+use super::path::{Path, seconds};
 use super::schedule::{LATE, UNKNOWN};
 use crate::foot::FootHeader;
-use crate::proto::WorkerId;
+use crate::proto::{LinkId, WorkerId};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// At the end of the stream so many of the oldest feet may have second copies.
@@ -22,9 +24,9 @@ enum Rescue {
 }
 
 impl Sender {
-    /// A second copy of the oldest foot, where it blocks the window, for an idle worker on which it would
-    /// be there sooner. At the stream's end, where idle workers have nothing else to do, it may be any of
-    /// the last feet; the oldest comes first.
+    /// A second copy of the oldest foot, where it blocks the window or the source waits for its buffer, for
+    /// an idle worker on which it would be there sooner. At the stream's end, where idle workers have
+    /// nothing else to do, it may be any of the last feet; the oldest comes first.
     pub(super) fn reinject(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
         if self.sink_blocked || self.ready.is_empty() {
             return None;
@@ -32,7 +34,8 @@ impl Sender {
         let feet = match (self.unsent.is_empty(), self.end) {
             (false, _) => 1,
             (true, Some(_)) => LAST_FEET.min(self.feet.len()),
-            (true, None) => return None,
+            (true, None) if self.held_feet >= self.config.buffer_feet => 1,
+            (true, None) => return None, // it is the source that is waited for
         };
         for place in 0..feet {
             let id = self.base + place as u64;
@@ -60,16 +63,19 @@ impl Sender {
         let [Some(holder), None] = foot.copies else { return Rescue::Never };
         let bytes = u64::from(foot.header.packed_bytes);
         let held = &self.workers[&holder];
+        let links = self.conditions(now);
         let others = self.workers.iter().filter(|(worker, path)| {
             **worker != holder && !(from_elsewhere && path.link == held.link)
         });
+        // Nobody who shares a link that may be dead, if there is a choice.
         let times = others.map(|(worker, path)| {
-            let is_idle = path.unwritten_feet == 0;
-            (path.ack_time_for(bytes).unwrap_or(UNKNOWN), !is_idle, *worker)
+            let (condition, is_busy) = (&links[&path.link], path.unwritten_feet > 0);
+            (condition.may_be_dead(), condition.time_on(path, bytes), is_busy, *worker)
         });
-        let Some((time, is_busy, worker)) = times.min() else { return Rescue::Never };
+        let Some((_, time, is_busy, worker)) = times.min() else { return Rescue::Never };
         if is_busy {
-            return Rescue::Never; // it asks as soon as it is free
+            // It asks as soon as it is free; by then at the latest, unless it stands still.
+            return Rescue::NotBefore(now + time.max(LATE));
         }
         let is_sibling = self.workers[&worker].link == held.link;
         let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN };
@@ -81,5 +87,44 @@ impl Sender {
         } else {
             Rescue::NotBefore(due + time + LATE)
         }
+    }
+
+    /// How each link fares.
+    fn conditions(&self, now: Instant) -> BTreeMap<LinkId, Condition> {
+        let mut links: BTreeMap<LinkId, Condition> = BTreeMap::new();
+        for path in self.workers.values() {
+            let condition = links.entry(path.link).or_default();
+            condition.best_rate = condition.best_rate.max(path.rate());
+            condition.overdue = condition.overdue.max(path.overdue(now, LATE));
+            condition.last_arrival = condition.last_arrival.max(path.last_arrival);
+        }
+        links
+    }
+}
+
+/// What the connections of a link say of it together: a second copy is for when one of them is late, and
+/// what one of them knows may be out of date, or nothing.
+#[derive(Debug, Default)]
+struct Condition {
+    /// The best delivery rate of any of them, in bytes a second; 0 while none is known.
+    best_rate: u64,
+    /// When something should have arrived on one of them that has not; the last such time.
+    overdue: Option<Instant>,
+    last_arrival: Option<Instant>,
+}
+
+impl Condition {
+    /// Whether nothing has arrived over it since something should have.
+    fn may_be_dead(&self) -> bool {
+        self.overdue > self.last_arrival
+    }
+
+    /// How long until `bytes` on `path`, a connection of this link, would be known to have arrived; where
+    /// it has not been tried, no sooner than on one that has.
+    fn time_on(&self, path: &Path, bytes: u64) -> Duration {
+        path.ack_time_for(bytes).unwrap_or_else(|| match self.best_rate {
+            0 => UNKNOWN,
+            rate => UNKNOWN.max(path.rtt + seconds(bytes, rate)),
+        })
     }
 }

@@ -6,7 +6,7 @@
 //! first ([`super::spill`]), what gets a second copy ([`super::reinject`]), nor how estimates come about
 //! ([`super::path`]).
 
-use super::path::{LONG_SECONDS, Path};
+use super::path::{Path, seconds};
 use super::{Event, Sender};
 use crate::foot::FootHeader;
 use crate::proto::frame::Frame;
@@ -134,27 +134,30 @@ impl Sender {
         if path.in_flight.is_empty() && now - path.last_sent >= PROBE {
             return Verdict::Take; // it may have recovered; a probe that is late gets a second copy
         }
-        let seconds = |bytes: u64| {
-            Duration::from_secs_f64((bytes as f64 / others_rate as f64).min(LONG_SECONDS))
-        };
         let others_feet = self.limit - id - 1;
         let window_bytes = others_feet.saturating_mul(u64::from(self.config.foot_bytes));
-        let window_time = seconds(window_bytes);
         let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
-        let end_time = seconds(self.backlog_bytes + others_bytes);
-        let is_late = self.end.is_some() && time > end_time;
-        if time <= window_time && !is_late {
+        // When the others have run dry: of window, and of stream.
+        let dry = |rate| {
+            let end = self.end.map(|_| seconds(self.backlog_bytes + others_bytes, rate));
+            (seconds(window_bytes, rate), end)
+        };
+        let (window_time, end_time) = dry(others_rate);
+        if time <= window_time && end_time.is_none_or(|end_time| time <= end_time) {
             return Verdict::Take;
         }
-        // It may be late. Only for a quicker one, or all would wait for one another.
+        // It may be late. Only for a quicker one, or all would wait for one another; and not for one
+        // that is overdue itself, whatever it was like before.
         let others = self.workers.iter().filter(|(other, _)| **other != worker);
+        let others = others.map(|(_, path)| path).filter(|path| path.overdue(now, LATE).is_none());
+        let (window_time, end_time) = dry(others.clone().map(Path::rate).sum());
         let quickest = others
-            .filter_map(|(_, path)| Some((path.time_for(bytes)?, path.rtt / 2)))
+            .filter_map(|path| Some((path.time_for(bytes)?, path.rtt / 2)))
             .filter(|(others_time, _)| *others_time < time)
             .min();
-        match quickest {
-            Some((_, way)) if is_late && time > way + end_time => Verdict::Late,
-            Some((others_time, _)) if time > others_time + window_time => Verdict::WindowShort,
+        match (quickest, end_time) {
+            (Some((_, way)), Some(end_time)) if time > way + end_time => Verdict::Late,
+            (Some((others_time, _)), _) if time > others_time + window_time => Verdict::WindowShort,
             _ => Verdict::Take,
         }
     }

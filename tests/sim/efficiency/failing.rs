@@ -3,9 +3,9 @@
 //! Counted from time 0, which the faults count from too: the ends have met by 20 ms.
 
 use super::run;
-use super::transfer::{FOOT, MB, Scores, fluid, link, silent, transfer};
+use super::transfer::{FOOT, MB, Scores, fluid, link, silent, transfer, transfer_in_feet};
 use crate::sim::agenda::{MS, SECOND};
-use crate::sim::plan::LinkPlan;
+use crate::sim::plan::{LinkPlan, Plan};
 
 const FOR_GOOD: u64 = 100_000 * SECOND;
 /// Four heartbeats, the pause to the next one that looks, and two round trips.
@@ -38,6 +38,59 @@ fn a_link_that_falls_silent_for_good_is_left_to_itself() {
                 120 * MB * SECOND / (130 * super::MBIT),
             );
         }
+    }
+    scores.judge();
+}
+
+/// A preferred link of `mbit` beside one that is far away, and the moments at which the first is cut.
+fn cut_preferred(
+    mbit: u64,
+    foot_bytes: u64,
+    window_feet: u64,
+    mut judge: impl FnMut(String, &Plan, Plan),
+) {
+    for congestion in [false, true] {
+        for workers in [1, 4, 8] {
+            let links = [link(mbit, 5, workers), link(200, 50, 1)];
+            let uncut = transfer_in_feet(&links, 200 * MB, congestion, foot_bytes, window_feet);
+            for tenth in 0..10 {
+                let mut plan = uncut.clone();
+                plan.faults = vec![silent(0, 3 * SECOND + tenth * 100 * MS, FOR_GOOD)];
+                let name = format!(
+                    "{mbit} Mbit/s, feet of {} KiB, {workers} workers, cut {tenth}, congestion \
+                     {congestion}",
+                    foot_bytes >> 10
+                );
+                judge(name, &uncut, plan);
+            }
+        }
+    }
+}
+
+/// (Two seconds: an untried connection is expected to take one.)
+#[test]
+fn where_the_window_is_narrow_the_head_does_not_wait_for_a_link_that_falls_silent() {
+    let mut scores = Scores::default();
+    for mbit in [16, 100, 400] {
+        cut_preferred(mbit, 64 << 10, 22, |name, uncut, plan| {
+            let most = run(uncut).longest_wait + 2 * SECOND;
+            scores.at_most(&name, run(&plan).longest_wait, most);
+        });
+    }
+    scores.judge();
+}
+
+/// Until the window is full the others go on; the head may wait until its link is known to be dead. (Two
+/// seconds more than the fluid limit: the far connection takes one to grow, and one to bring the last feet
+/// once more.)
+#[test]
+fn where_the_window_is_wide_a_link_that_falls_silent_costs_no_more_than_what_was_on_it() {
+    let mut scores = Scores::default();
+    for (foot_bytes, window_feet) in [(64 << 10, 4096), (FOOT, 256)] {
+        cut_preferred(16, foot_bytes, window_feet, |name, _, plan| {
+            let most = fluid(&plan, plan.total_bytes() + lost_bytes(plan.links[0], true));
+            scores.at_most(&name, run(&plan).last_ack, most + 2 * SECOND);
+        });
     }
     scores.judge();
 }

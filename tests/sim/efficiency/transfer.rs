@@ -21,20 +21,32 @@ pub(super) fn link(mbit: u64, delay_ms: u64, workers: usize) -> LinkPlan {
 /// A stream of `bytes` from a source that is always ready, in full feet but for the last, under the
 /// default window, which opens as it does in a session.
 pub(super) fn transfer(links: &[LinkPlan], bytes: u64, congestion: bool) -> Plan {
+    transfer_in_feet(links, bytes, congestion, FOOT, WINDOW_FEET)
+}
+
+/// The same in feet of `foot_bytes`, under a window of `window_feet` or the least there may be.
+pub(super) fn transfer_in_feet(
+    links: &[LinkPlan],
+    bytes: u64,
+    congestion: bool,
+    foot_bytes: u64,
+    window_feet: u64,
+) -> Plan {
     let workers: usize = links.iter().map(|link| link.workers).sum();
     let mut plan = super::plan(links.to_vec(), 0);
-    plan.feet = (0..bytes.div_ceil(FOOT)).map(|id| foot(id, bytes)).collect();
+    plan.foot_bytes = foot_bytes as u32;
+    plan.feet = (0..bytes.div_ceil(foot_bytes)).map(|id| foot(id, bytes, foot_bytes)).collect();
     plan.chunk_bytes = 16 << 10;
     plan.congestion = congestion;
     plan.open_feet = 2 * workers as u64 + 4;
-    plan.window_feet = WINDOW_FEET.max(plan.open_feet);
+    plan.window_feet = window_feet.max(plan.open_feet);
     plan.buffers = plan.window_feet;
     plan
 }
 
-fn foot(id: u64, bytes: u64) -> FootHeader {
-    let offset = id * FOOT;
-    let raw_bytes = (bytes - offset).min(FOOT) as u32;
+fn foot(id: u64, bytes: u64, foot_bytes: u64) -> FootHeader {
+    let offset = id * foot_bytes;
+    let raw_bytes = (bytes - offset).min(foot_bytes) as u32;
     let (packed_bytes, codec) = (raw_bytes, Codec::Raw);
     FootHeader { id, offset, raw_bytes, packed_bytes, codec, check: [id as u8; 32] }
 }

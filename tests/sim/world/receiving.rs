@@ -83,6 +83,8 @@ impl World {
         match event {
             Event::Write(header) => {
                 self.ledger.handed(&header)?;
+                let since = self.last_write.replace(self.agenda.now).unwrap_or(self.agenda.now);
+                self.longest_wait = self.longest_wait.max(self.agenda.now - since);
                 self.sink.push_back(header);
                 self.feed_sink();
             }
