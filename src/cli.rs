@@ -62,11 +62,11 @@ Examples:
                                                       transmit to it, with that key
   viamillipede keygen ~/backup.key                    a key to keep at both hosts:
   zfs send pool/fs@now | viamillipede tx --key-file ~/backup.key --zstd --workers 8 host:5000
-  viamillipede tx --plain 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
+  viamillipede tx 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
                                                       over two networks, the first one preferred
-  viamillipede rx --plain --connect host:5000 > copy  receive from one that waits with `tx --listen`
-  viamillipede rx --plain 5000 -- zfs receive pool/copy
-  viamillipede tx --plain host:5000 --source 'zfs send pool/fs@now'
+  viamillipede rx --connect host:5000 > copy          receive from one that waits with `tx --listen`
+  viamillipede rx 5000 -- zfs receive pool/copy
+  viamillipede tx host:5000 --source 'zfs send pool/fs@now'
                                                       from program to program: a part is never
                                                       taken for the whole
 

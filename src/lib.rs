@@ -62,6 +62,14 @@
 //! opens the session, and after it only connections of that session come in. A process that was restarted
 //! does not know the session, says so, and the other end gives up: there is no resuming across processes.
 //!
+//! # Protection
+//!
+//! Each connection is TLS 1.3 between two identities that are derived from the shared key (`tls` says what that
+//! is worth against whom), or, with `--plain` at both ends, nothing. The hello and all after it are inside; only a
+//! refusal between an end with a key and one without goes outside, and counts only where nobody was welcome yet.
+//! The socket's bytes pass through one `channel` each, so that neither workers nor hellos know of it. A
+//! connection that has not said its hello yet costs little memory, and the accepting thread never waits for it.
+//!
 //! # Modules, in the order to read them
 //!
 //! - [`foot`], [`codec`], [`digest`]: what a foot is, how it is packed and checked, how the digest of the
@@ -72,7 +80,8 @@
 //! - [`source`] and [`sink`]: where a stream comes from and where it goes: [`stdio`], files (`output`),
 //!   programs ([`command`] and its [`command::guardian`]).
 //! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
-//! - [`key`]: the secret that two ends share: how it is written, kept, found and made.
+//! - [`key`]: the secret that two ends share: how it is written, kept, found and made; `tls`: what it protects,
+//!   and how.
 //! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
 //!   [`error`]: what can go wrong, and the exit codes.
 

@@ -24,29 +24,22 @@
 //!
 //! Does not know sockets, nor when a handshake takes place ([`session`]).
 
+mod pin;
 pub mod session;
 
 use crate::error::Error;
 use crate::key::{KEY_BYTES, Key};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::signature::Ed25519KeyPair;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use pin::Pin;
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group, sign};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key,
-};
-use rustls::pki_types::{
-    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName,
-    PeerIncompatible, ServerConfig, SignatureScheme,
-};
+use rustls::{AlertDescription, CertificateError, ClientConfig, PeerIncompatible, ServerConfig};
 use std::io;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -99,8 +92,12 @@ pub enum TlsError {
 impl Side {
     /// The side that dials, for this key.
     pub fn dialling(key: &Key) -> Result<Side, Error> {
+        Side::dialling_by(key, provider())
+    }
+
+    fn dialling_by(key: &Key, provider: CryptoProvider) -> Result<Side, Error> {
         let (own, other) = (identity(key, DIALLING)?, identity(key, LISTENING)?);
-        let provider = Arc::new(provider());
+        let provider = Arc::new(provider);
         let pin = Arc::new(Pin::new(&other, &provider));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
@@ -116,8 +113,12 @@ impl Side {
 
     /// The side that listens, for this key.
     pub fn listening(key: &Key) -> Result<Side, Error> {
+        Side::listening_by(key, provider())
+    }
+
+    fn listening_by(key: &Key, provider: CryptoProvider) -> Result<Side, Error> {
         let (own, other) = (identity(key, LISTENING)?, identity(key, DIALLING)?);
-        let provider = Arc::new(provider());
+        let provider = Arc::new(provider);
         // The first random number takes the library some 20 ms, which the first caller shall not wait for.
         provider.secure_random.fill(&mut [0]).map_err(|_| failed("no random numbers"))?;
         let pin = Arc::new(Pin::new(&other, &provider));
@@ -212,118 +213,23 @@ fn failed(error: impl ToString) -> Error {
     Error::io("the key's identities", io::Error::other(error.to_string()))
 }
 
-/// Takes one public key, and no other.
-#[derive(Debug)]
-struct Pin {
-    public: CertificateDer<'static>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Pin {
-    fn new(other: &CertifiedKey, provider: &CryptoProvider) -> Pin {
-        let public = other.cert[0].clone(); // `identity` puts one there
-        Pin { public, algorithms: provider.signature_verification_algorithms }
-    }
-
-    fn judge(&self, shown: &CertificateDer<'_>) -> Result<(), rustls::Error> {
-        if *shown == self.public {
-            return Ok(());
+    /// Worked out by other programs (`openssl kdf`, `openssl pkey`), of the key of the bytes 0 to 31.
+    #[test]
+    fn identities_are_derived_like_this_for_ever() {
+        const TEXT: &[u8] = b"vmkey1_aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dyp4xkgk";
+        let key = Key::parse(TEXT).expect("the golden key");
+        let golden = [
+            (DIALLING, "15a8bab065bc571af9c161ed7a3430b5542d1f281e8a544c727d242203444876"),
+            (LISTENING, "612797cce7db463313dfc6ef047ecbb1b835f94fecb7db49bac3a752cd6e9cc8"),
+        ];
+        for (label, golden) in golden {
+            let shown = identity(&key, label).expect("any key will do").cert[0].to_vec();
+            let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, format!("302a300506032b6570032100{golden}"));
         }
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify(
-        &self,
-        message: &[u8],
-        shown: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let public = SubjectPublicKeyInfoDer::from(shown.as_ref());
-        verify_tls13_signature_with_raw_key(message, &public, signature, &self.algorithms)
-    }
-}
-
-/// TLS 1.2 is not even compiled in.
-fn too_old() -> rustls::Error {
-    PeerIncompatible::Tls12NotOffered.into()
-}
-
-impl ServerCertVerifier for Pin {
-    fn verify_server_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.judge(shown).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(too_old())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        shown: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verify(message, shown, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
-}
-
-impl ClientCertVerifier for Pin {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        self.judge(shown).map(|()| ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(too_old())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        shown: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verify(message, shown, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
     }
 }

@@ -5,6 +5,7 @@ mod decoders;
 mod receiving;
 mod sending;
 mod tape;
+mod texts;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,6 +21,11 @@ proptest! {
     #[test]
     fn no_bytes_upset_the_hellos(bytes in vec(any::<u8>(), 0..400)) {
         decoders::hellos(&bytes);
+    }
+
+    #[test]
+    fn no_bytes_upset_the_texts_of_keys(bytes in vec(any::<u8>(), 0..100)) {
+        texts::key(&bytes);
     }
 
     #[test]

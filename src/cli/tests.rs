@@ -151,7 +151,8 @@ fn the_key_is_looked_for_where_the_arguments_say() {
     assert_eq!(source("rx --connect h:1"), KeySource::Unsaid { listens: false });
     assert_eq!(source("rx --plain 5000"), KeySource::Plain);
     assert_eq!(source("tx --key-file a/b h:1"), KeySource::File("a/b".into()));
-    assert_eq!(source("loop"), KeySource::Plain);
+    assert_eq!(source("loop"), KeySource::Own);
+    assert_eq!(source("loop --plain"), KeySource::Plain);
     assert_eq!(source("loop --key-file k"), KeySource::File("k".into()));
 }
 

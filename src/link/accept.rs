@@ -321,8 +321,10 @@ impl Caller {
                     self.heard = self.channel.without_tls();
                 }
                 Err(error) => {
-                    let why = TlsError::within(&error).map(|it| Deaf::Wrong(it.to_string(), None));
-                    return Err(why.unwrap_or(Deaf::Gone));
+                    return Err(match TlsError::within(&error) {
+                        Some(TlsError::Cut) | None => Deaf::Gone,
+                        Some(why) => Deaf::Wrong(why.to_string(), None),
+                    });
                 }
                 Ok(_) => return Err(Deaf::Gone),
             }

@@ -314,7 +314,10 @@ impl Dialler {
 fn plain_refusal(channel: &mut Channel, cancel: &Cancel) -> io::Result<Answer> {
     let heard = channel.without_tls();
     match read_answer(channel, heard, cancel, Instant::now() + ANSWER)? {
-        (answer @ Answer::Refuse(Refusal { reason: RefusalKind::Plain, .. }), _) => Ok(answer),
+        (Answer::Refuse(Refusal { reason: RefusalKind::Plain, .. }), _) => {
+            // Not in its words: anybody may have chosen them.
+            Ok(Answer::Refuse(Refusal::new(RefusalKind::Plain, "the listening end is --plain")))
+        }
         _ => Err(TlsError::Plain.into()),
     }
 }

@@ -6,8 +6,11 @@
 //! what is decrypted and not yet taken; in practice a connection carries feet one way only. Does not
 //! know what is said.
 
+mod buffers;
+
 use super::{ALPN, Side, TlsError};
 use crate::proto::hello::MAGIC;
+use buffers::{Incoming, Outgoing, Room};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
@@ -19,8 +22,6 @@ use std::sync::Arc;
 
 /// Most bytes of a handshake that wait to be whole: the largest message is less than 2 KiB.
 const MAX_HANDSHAKE: usize = 8 << 10;
-/// Ciphertext that is read at first: whole messages of a handshake.
-const FIRST_READ: usize = 2 << 10;
 /// Ciphertext that is read at a time.
 const MAX_INCOMING: usize = 128 << 10;
 /// Plaintext in one record, and what that adds: header, kind and tag.
@@ -34,8 +35,6 @@ const FULL: usize = RECORD + OVERHEAD + CHANGE;
 const MAX_OUTGOING: usize = 6 * FULL;
 /// The first byte of each kind of record.
 const KINDS: RangeInclusive<u8> = 0x14..=0x17;
-/// The header of a record, which ends in the length of what follows.
-const HEADER: usize = 5;
 
 /// One end of TLS.
 pub struct Session {
@@ -46,29 +45,13 @@ pub struct Session {
     spare: Vec<u8>,
     taken: usize,
     is_open: bool,
+    /// The other end has said that it is done; rustls says so once.
+    is_over: bool,
 }
 
 enum Machine {
     Dialling(UnbufferedClientConnection),
     Listening(UnbufferedServerConnection),
-}
-
-/// Ciphertext: `bytes[from..to]` was heard and is not used yet.
-#[derive(Default)]
-struct Incoming {
-    bytes: Vec<u8>,
-    from: usize,
-    to: usize,
-    /// The last read filled all the room.
-    is_tight: bool,
-}
-
-/// Ciphertext: `bytes[from..to]` is to be sent.
-#[derive(Default)]
-struct Outgoing {
-    bytes: Vec<u8>,
-    from: usize,
-    to: usize,
 }
 
 /// What there is to read.
@@ -113,7 +96,8 @@ impl Session {
             }
         };
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        Ok(Session { machine, incoming, outgoing, spare: Vec::new(), taken: 0, is_open: false })
+        let (spare, taken, is_open, is_over) = (Vec::new(), 0, false, false);
+        Ok(Session { machine, incoming, outgoing, spare, taken, is_open, is_over })
     }
 
     /// Goes on with the handshake as far as what was heard allows; says whether it is done.
@@ -135,7 +119,6 @@ impl Session {
         let wanted = room.bytes();
         let mut spare = mem::take(&mut self.spare);
         self.taken += room.fill(&spare[self.taken..]);
-        let mut end = Read::Starved;
         if self.taken == spare.len() {
             spare.clear();
             self.taken = 0;
@@ -148,13 +131,16 @@ impl Session {
             match done {
                 Done::Something | Done::TheWish => continue,
                 Done::Starved => {}
-                Done::Over => end = Read::Over,
+                Done::Over => self.is_over = true,
             }
             break;
         }
         self.spare = spare;
-        let read = wanted - room.bytes();
-        Ok(if read > 0 { Read::Bytes(read) } else { end })
+        Ok(match wanted - room.bytes() {
+            0 if self.is_over => Read::Over,
+            0 => Read::Starved,
+            read => Read::Bytes(read),
+        })
     }
 
     /// Room for ciphertext; [`Session::heard`] says how much of it was filled.
@@ -164,8 +150,7 @@ impl Session {
 
     /// So much of the room was filled. An error if the very first byte is none of TLS.
     pub fn heard(&mut self, bytes: usize) -> Result<(), TlsError> {
-        self.incoming.to += bytes;
-        self.incoming.is_tight = self.incoming.to == self.incoming.bytes.len();
+        self.incoming.heard(bytes);
         match self.incoming.waiting().first() {
             Some(&byte) if !KINDS.contains(&byte) && !self.is_open => {
                 Err(if byte == MAGIC[0] { TlsError::Plain } else { TlsError::Strange(byte) })
@@ -183,7 +168,7 @@ impl Session {
     /// is open.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
         let mut done = 0;
-        while done < bytes.len() && self.outgoing.to + FULL <= MAX_OUTGOING {
+        while done < bytes.len() && self.outgoing.bytes() + FULL <= MAX_OUTGOING {
             let part = &bytes[done..bytes.len().min(done + RECORD)];
             self.say(Wish::Encrypt(part))?;
             done += part.len();
@@ -198,15 +183,12 @@ impl Session {
 
     /// Ciphertext that is to be sent; [`Session::sent`] says how much of it was.
     pub fn unsent(&self) -> &[u8] {
-        &self.outgoing.bytes[self.outgoing.from..self.outgoing.to]
+        self.outgoing.waiting()
     }
 
     /// So much was sent.
     pub fn sent(&mut self, bytes: usize) {
-        self.outgoing.from += bytes;
-        if self.outgoing.from == self.outgoing.to {
-            (self.outgoing.from, self.outgoing.to) = (0, 0);
-        }
+        self.outgoing.sent(bytes);
     }
 
     fn say(&mut self, wish: Wish<'_>) -> Result<(), TlsError> {
@@ -227,7 +209,7 @@ impl Session {
     /// it was asked for.
     fn step(&mut self, wish: Wish<'_>, plain: &mut dyn FnMut(&[u8])) -> Result<Done, TlsError> {
         let heard = match wish {
-            Wish::Nothing => &mut self.incoming.bytes[self.incoming.from..self.incoming.to],
+            Wish::Nothing => self.incoming.waiting_mut(),
             Wish::Encrypt(_) | Wish::Finish => &mut [],
         };
         let (used, done) = match &mut self.machine {
@@ -238,7 +220,7 @@ impl Session {
                 turn(machine.process_tls_records(heard), &mut self.outgoing, plain, wish)
             }
         };
-        self.incoming.from += used;
+        self.incoming.used(used);
         let done = done.inspect_err(|_| self.complain())?;
         if !self.is_open {
             self.check_open()?;
@@ -267,7 +249,7 @@ impl Session {
 
     /// Puts the alert, if there is one for the other end, to what is to be sent.
     fn complain(&mut self) {
-        let heard = &mut self.incoming.bytes[self.incoming.from..self.incoming.to];
+        let heard = self.incoming.waiting_mut();
         let (out, none) = (&mut self.outgoing, &mut |_: &[u8]| {});
         // It failed already; whatever else it has to say about that is of no interest.
         let _ = match &mut self.machine {
@@ -305,7 +287,7 @@ fn turn<Data>(
         Ok(ConnectionState::EncodeTlsData(mut message)) => {
             match message.encode(out.room(MAX_HANDSHAKE)) {
                 Ok(written) => {
-                    out.to += written;
+                    out.wrote(written);
                     Ok(Done::Something)
                 }
                 Err(_) => Err(TlsError::TooLong),
@@ -317,8 +299,8 @@ fn turn<Data>(
         }
         Ok(ConnectionState::WriteTraffic(mut traffic)) => match wish {
             Wish::Nothing => Ok(Done::Starved),
-            Wish::Encrypt(bytes) => out.written(|room| traffic.encrypt(bytes, room)),
-            Wish::Finish => out.written(|room| traffic.queue_close_notify(room)),
+            Wish::Encrypt(bytes) => wish_done(out, |room| traffic.encrypt(bytes, room)),
+            Wish::Finish => wish_done(out, |room| traffic.queue_close_notify(room)),
         },
         Ok(ConnectionState::BlockedHandshake) => Ok(Done::Starved),
         // No early data is asked for or taken.
@@ -327,76 +309,14 @@ fn turn<Data>(
     (discard, done)
 }
 
-impl Incoming {
-    fn waiting(&self) -> &[u8] {
-        &self.bytes[self.from..self.to]
-    }
-
-    /// Whether a whole record is there.
-    fn holds_record(&self) -> bool {
-        match *self.waiting() {
-            [_, _, _, high, low, ..] => {
-                self.to - self.from >= HEADER + usize::from(u16::from_be_bytes([high, low]))
-            }
-            _ => false,
-        }
-    }
-
-    /// Where more can be put, behind what waits; `most` bytes may wait.
-    fn room(&mut self, most: usize) -> Result<&mut [u8], TlsError> {
-        self.bytes.copy_within(self.from..self.to, 0);
-        self.to -= mem::take(&mut self.from);
-        if self.to >= most {
-            return Err(TlsError::TooLong);
-        }
-        if mem::take(&mut self.is_tight) || self.to == self.bytes.len() {
-            let more = (2 * self.bytes.len()).clamp(FIRST_READ, most);
-            self.bytes.resize(more.max(self.bytes.len()), 0);
-        }
-        Ok(&mut self.bytes[self.to..])
-    }
+fn wish_done(
+    out: &mut Outgoing,
+    write: impl FnOnce(&mut [u8]) -> Result<usize, EncryptError>,
+) -> Result<Done, TlsError> {
+    let written = write(out.room(FULL)).map_err(|_| TlsError::NotOpen)?;
+    out.wrote(written);
+    Ok(Done::TheWish)
 }
 
-impl Outgoing {
-    fn room(&mut self, bytes: usize) -> &mut [u8] {
-        let end = self.to + bytes;
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        &mut self.bytes[self.to..]
-    }
-
-    fn written(
-        &mut self,
-        write: impl FnOnce(&mut [u8]) -> Result<usize, EncryptError>,
-    ) -> Result<Done, TlsError> {
-        self.to += write(self.room(FULL)).map_err(|_| TlsError::NotOpen)?;
-        Ok(Done::TheWish)
-    }
-}
-
-/// Two places to fill, one after the other.
-struct Room<'a> {
-    first: &'a mut [u8],
-    rest: &'a mut [u8],
-}
-
-impl Room<'_> {
-    fn bytes(&self) -> usize {
-        self.first.len() + self.rest.len()
-    }
-
-    /// Takes as much of `bytes` as there is room for, and says how much that is.
-    fn fill(&mut self, bytes: &[u8]) -> usize {
-        let of_first = put(&mut self.first, bytes);
-        of_first + put(&mut self.rest, &bytes[of_first..])
-    }
-}
-
-fn put(place: &mut &mut [u8], bytes: &[u8]) -> usize {
-    let moved = bytes.len().min(place.len());
-    let (filled, left) = mem::take(place).split_at_mut(moved);
-    filled.copy_from_slice(&bytes[..moved]);
-    *place = left;
-    moved
-}
+#[cfg(test)]
+mod tests;

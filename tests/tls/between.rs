@@ -83,10 +83,6 @@ impl Between {
             .collect()
     }
 
-    /// tmp
-    pub fn pieces(&self) -> usize {
-        self.pieces.lock().unwrap().len()
-    }
     /// What one end said on one connection so far.
     pub fn said(&self, connection: usize, is_dialled: bool) -> Vec<u8> {
         let pieces = self.pieces.lock().expect("no panics under it");

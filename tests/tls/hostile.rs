@@ -1,5 +1,6 @@
 //! DESTs that lead to somebody else: none of them is believed while another leads to the other end.
 
+use super::between::{Between, Verdict};
 use super::{ended, other_key};
 use crate::endings::process::{End, Ended, Guard};
 use crate::endings::stream::feed;
@@ -8,6 +9,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use viamillipede::proto::hello::{Answer, Refusal, RefusalKind};
+
+const WORDS: &str = "type your key here";
 
 /// Somebody at a port of his own, who does this with each caller once that has said something.
 fn somebody(does: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
@@ -25,7 +28,7 @@ fn somebody(does: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
 /// Who says no without having shown that he may.
 fn refusing(reason: RefusalKind) -> u16 {
     let mut no = Vec::new();
-    Answer::Refuse(Refusal::new(reason, "no")).encode(&mut no);
+    Answer::Refuse(Refusal::new(reason, WORDS)).encode(&mut no);
     somebody(move |mut caller| drop(caller.write_all(&no)))
 }
 
@@ -62,6 +65,27 @@ fn others() -> Vec<u16> {
     ports
 }
 
+/// The same refusal is not believed any more from a way that has led to the other end.
+#[test]
+fn once_it_was_welcome_an_end_believes_no_refusal_that_nobody_vouches_for() {
+    const TOTAL: u64 = 8 << 20;
+    let mut rx = End::guarded(Guard::Key, &format!("rx 127.0.0.1:0 --patience {LONG}"));
+    let mut no = Vec::new();
+    Answer::Refuse(Refusal::new(RefusalKind::Plain, WORDS)).encode(&mut no);
+    let between = Between::start(rx.port(), move |piece| match piece.connection {
+        0 if piece.is_dialled && piece.number == 100 => Verdict::Last(Vec::new()),
+        1..=3 if !piece.is_dialled => Verdict::Last(no.clone()),
+        _ => Verdict::Go(piece.bytes.clone()),
+    });
+    let line = format!("tx 127.0.0.1:{} --patience {LONG} --workers 1", between.port);
+    let mut tx = End::guarded(Guard::Key, &line);
+    let drain = rx.drain();
+    feed(tx.stdin(), TOTAL);
+    assert_eq!([ended(&mut tx).code, ended(&mut rx).code], [0, 0]);
+    assert_eq!(drain.finish(), TOTAL);
+    assert!(between.said(4, true).len() > 1 << 20, "three were refused before it");
+}
+
 fn dests(ports: impl IntoIterator<Item = u16>) -> String {
     ports.into_iter().map(|port| format!("127.0.0.1:{port} ")).collect()
 }
@@ -90,6 +114,7 @@ fn only_when_all_say_no_it_is_believed() {
     let ports: Vec<u16> = refusers.iter().map(|it| it.0).collect();
     let Ended { code, said } = says(ports.clone(), LONG);
     assert_eq!(code, 3, "{said}");
+    assert!(!said.contains(WORDS), "strangers have no say in what people read: {said}");
     at_once(
         others()
             .into_iter()
