@@ -69,6 +69,9 @@ Examples:
   viamillipede tx host:5000 --source 'zfs send pool/fs@now'
                                                       from program to program: a part is never
                                                       taken for the whole
+  zfs send pool/fs@now | viamillipede tx --ssh backup@host -- zfs receive pool/copy
+  viamillipede rx --ssh host --source 'zfs send pool/fs@now' -o now.zfs
+                                                      push and pull: ssh starts the other end
 
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6 command failed,
 7 busy, 128+N ended by signal N.";

@@ -181,7 +181,7 @@ impl Ear {
             match Reply::decode(&packet.bytes) {
                 // Nobody waits for it when we are ending already.
                 Some(Reply::Waits { port, host }) => {
-                    drop(self.found.try_send(Place { port, host }))
+                    let _ = self.found.try_send(Place { port, host });
                 }
                 // What is wrong with the settings is wrong at both ends.
                 Some(Reply::Failed { code: 2, reason }) => {

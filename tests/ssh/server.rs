@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Far {
     folder: TempDir,
     sshd: Child,
+    /// What ssh is told besides.
+    options: &'static str,
 }
 
 impl Far {
@@ -55,7 +57,7 @@ impl Far {
             format!("echo $$ >{0}/ssh.pid; exec ssh -F {0}/config \"$@\"\n", at("").display());
         fs::write(at("ssh"), script).expect("a file");
         let (sshd, port) = serve(folder.path(), lines);
-        let far = Far { folder, sshd };
+        let far = Far { folder, sshd, options: "" };
         fs::write(far.at("config"), far.host("far", port)).expect("a file");
         Some(far)
     }
@@ -70,17 +72,18 @@ impl Far {
         self.at(name).display().to_string()
     }
 
-    /// Another sshd on the way to `far`, with this one's keys.
-    pub fn behind_another(self) -> (Far, Far) {
+    /// The same behind another sshd, with the same keys.
+    pub fn behind_another(mut self) -> (Far, Far) {
         let (sshd, port) = serve(self.folder.path(), "");
         let empty = tempfile::tempdir().expect("a folder");
         let mut config = fs::read_to_string(self.at("config")).expect("a file");
         config += &self.host("between", port);
         fs::write(self.at("config"), config).expect("a file");
-        (self, Far { folder: empty, sshd })
+        self.options = "-J between";
+        (self, Far { folder: empty, sshd, options: "" })
     }
 
-    /// Ends sshd and what it does, as a machine that loses its network.
+    /// What ssh knows of a machine.
     fn host(&self, name: &str, port: u16) -> String {
         let at = self.folder.path().display();
         format!(
@@ -105,7 +108,7 @@ impl Far {
         let (role, line) = line.split_once(' ').unwrap_or((line, ""));
         let mut command = Command::new(PROGRAM);
         command.args([role, "--ssh", host, "--remote-path", program]);
-        command.args(["-e", &format!("sh '{}'", self.name("ssh"))]);
+        command.args(["-e", &format!("sh '{}' {}", self.name("ssh"), self.options)]);
         command.args(line.split_whitespace()).args(rest).env_remove("VIAMILLIPEDE_KEY");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -69,19 +69,8 @@ fn other_addresses_of_the_host_are_dialled_instead_of_its_own() {
 fn a_machine_on_the_way_is_no_hindrance() {
     let Some(far) = Far::start() else { return };
     let (far, _between) = far.behind_another();
-    let mut command = far.command("rx", &["--source", &source()]);
-    command.args(["-e", &format!("sh '{}' -J between", far.name("ssh"))]);
-    pulled(End::run(without_first_e(command)));
+    pulled(far.end("rx", &["--source", &source()]));
     far.until_nothing_is_left();
-}
-
-/// An option is given once.
-fn without_first_e(command: std::process::Command) -> std::process::Command {
-    let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    let place = arguments.iter().position(|it| it == "-e").expect("it is there");
-    let mut other = crate::harness::viamillipede("");
-    other.args(&arguments[..place]).args(&arguments[place + 2..]).env_remove("VIAMILLIPEDE_KEY");
-    other
 }
 
 #[test]
