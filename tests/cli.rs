@@ -68,7 +68,7 @@ fn every_usage_error_has_one_shape() {
         ("tx --plain --foot-size 96K h:1", "--foot-size 96K: not a power of two"),
         ("tx --plain --foot-size 64KB h:1", "--foot-size 64KB: not a power of two"),
         ("tx --plain --foot-size", "--foot-size: a value is missing"),
-        ("rx --plain --foot-size 1M 5000", "--foot-size: unknown here"),
+        ("rx --plain --foot-size 1M 5000", "--foot-size: goes with --ssh HOST only"),
         ("tx --plain --size lots h:1", "--size lots: not a number of bytes"),
         ("tx --plain --window 1Z h:1", "--window 1Z: not a number of bytes"),
         ("tx --plain --window 11M h:1", "--window: 11MiB is too small: 12 feet of 1MiB"),

@@ -66,12 +66,38 @@ fn a_direct_session_outlives_ssh() {
 #[test]
 fn a_session_through_ssh_ends_with_it() {
     let Some(far) = Far::start() else { return };
-    let script = format!("echo up; cat /dev/zero #{}", far.name(""));
-    let mut rx = far.end("rx -q --direct never", &["--source", &script]);
-    rx.stdout.as_mut().expect("a pipe").read_exact(&mut [0; 3]).expect("it comes");
+    let mark = far.name("mark");
+    let script = "cat && touch \"$1\"";
+    let mut tx = far.end("tx -q --direct never", &["--", "sh", "-c", script, "sh", &mark]);
+    let mut stdin = tx.stdin.take().expect("a pipe");
+    stdin.write_all(b"some").expect("there is room");
+    far.until_there_is("cat && touch");
     kill(Pid::from_raw(far.ssh_pid()), Signal::SIGKILL).expect("it runs");
-    drop(rx.stdout.take());
-    let code = rx.code();
-    assert!([1, 4].contains(&code), "{code}: {}", rx.said());
+    assert_eq!(tx.code(), 4, "{}", tx.said());
+    assert!(tx.said().contains("viamillipede: ssh to far: signal: 9"), "{}", tx.said());
     far.until_nothing_is_left();
+    assert!(!far.at("mark").exists(), "a part was taken for the whole");
+}
+
+/// What the far end answers to this, without any ssh: its exit code, and what it said on stderr.
+fn answered(order: &[u8]) -> (i32, String) {
+    let mut end = End::start("remote --stdio");
+    end.stdin.take().expect("a pipe").write_all(order).expect("there is room");
+    let mut said = Vec::new();
+    end.stdout.take().expect("a pipe").read_to_end(&mut said).expect("a pipe can be read");
+    assert!(said.starts_with(b"viamillipede-remote 1 "), "{said:?}");
+    (end.code(), end.said())
+}
+
+#[test]
+fn a_far_end_that_hears_nonsense_ends_at_once() {
+    let huge = [&[0; 4][..], &[0xff; 4]].concat();
+    for order in [&b""[..], b"\0\0", b"GET / HTTP/1.0\r\n\r\n", &huge] {
+        let (code, said) = answered(order);
+        assert_eq!(code, 4, "{said}");
+        assert!(said.starts_with("viamillipede: the near end: "), "{said}");
+    }
+    // An order it is, but none that could be carried out: the near end is told.
+    let (code, said) = answered(&[&[0, 0, 0, 0, 5, 0, 0, 0][..], b"hello"].concat());
+    assert_eq!((code, said), (5, String::new()));
 }
