@@ -8,6 +8,7 @@
 mod accept;
 mod channel;
 mod dial;
+mod lobby;
 mod meet;
 mod roster;
 mod slots;

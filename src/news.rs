@@ -39,12 +39,16 @@ pub enum Fact {
         /// Why.
         cause: String,
     },
+    /// This machine lacks what one more connection needs; the cause in the system's words.
+    Short(String),
     /// A caller was not let in.
     Refused {
         /// Its address, without the port.
         peer: String,
         /// Why.
         cause: String,
+        /// How many others were not let in since the last that was told of.
+        others: u32,
     },
     /// The scheduler has no use for a link: what it carried would come too late.
     PassedOver(LinkId),

@@ -19,6 +19,8 @@ mod memory;
 mod pipes;
 pub mod process;
 pub mod relay;
+#[cfg(target_os = "linux")]
+mod siege;
 mod signals;
 mod sources;
 mod starved;

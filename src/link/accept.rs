@@ -1,41 +1,40 @@
 //! The listening side: one thread that accepts, hears hellos and answers them; who is welcome gets a
 //! worker.
 //!
-//! A connection that has not said its hello costs a socket and at most [`MAX_HELLO_BYTES`] bytes, for at
-//! most [`HELLO`]; there are at most [`MAX_CALLERS`] of them. Nobody waits for a slow one.
+//! A connection that has not said its hello costs a socket and a few kilobytes, for at most [`HELLO`]; how
+//! many of them there may be, and who has to go, is for the [`super::lobby`] to say. Nobody waits for a slow
+//! one. Does not know what is carried afterwards.
 
-use super::channel::{Channel, is_plain};
-use super::worker::Worker;
-use super::{Crew, Event, Handle};
+mod caller;
+
+use super::lobby::{self, Origin, TurnedAway};
+use super::worker::{Outbox, Worker};
+use super::{Crew, Event, Handle, random};
 use crate::cancel::poll_until;
 use crate::config::Listen;
 use crate::error::Error;
 use crate::net;
 use crate::news::Fact;
 use crate::proto::LinkId;
-use crate::proto::hello::{
-    Answer, Gate, Hello, HelloError, MAX_HELLO_BYTES, Refusal, RefusalKind, Welcome,
-};
-use crate::tls::TlsError;
+use crate::proto::hello::{Answer, Gate, Hello, RefusalKind, Welcome};
+use caller::{Caller, Deaf, refuse, say};
 use crossbeam_channel::bounded;
 use nix::poll::{PollFd, PollFlags};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a caller may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
-/// Callers that have not said hello yet; beyond it the oldest has to go.
-const MAX_CALLERS: usize = 256;
-/// Pause after an accept that failed for want of descriptors or memory: it would fail again at once.
+/// Callers that are accepted before those who are here are heard: under a flood, too, who speaks at once is
+/// through before it could have to go.
+const IN_A_ROW: usize = 32;
+/// Pause after an accept that failed for want of descriptors or memory with nobody left who could go: it
+/// would fail again at once.
 const BREATH: Duration = Duration::from_millis(100);
-/// Reads of what a refused caller has said beyond what was refused.
-const UNREAD: usize = 8;
-/// The first byte of TLS.
-const TLS: u8 = 0x16;
 /// How often a port is picked that may be taken at another address of the same LISTEN.
 const PICKS: u32 = 16;
 
@@ -57,10 +56,11 @@ pub(super) fn start(
         listeners,
         gate,
         crew,
-        callers: VecDeque::new(),
+        callers: Vec::new(),
         handles: BTreeMap::new(),
         is_met: false,
         rest: None,
+        turned_away: TurnedAway::default(),
     };
     thread::Builder::new()
         .name("accept".into())
@@ -126,42 +126,29 @@ struct Door {
     listeners: Vec<TcpListener>,
     gate: Gate,
     crew: Crew,
-    callers: VecDeque<Caller>,
-    /// The newest connection of each index of the dialling end: a newer one replaces an older one,
-    /// which is dead whether we have noticed or not.
-    handles: BTreeMap<u16, Handle>,
+    /// The oldest first.
+    callers: Vec<Caller>,
+    /// The newest connection of each index of the dialling end, and where it came from: a newer one
+    /// replaces an older one, which is dead whether we have noticed or not.
+    handles: BTreeMap<u16, (Handle, Origin)>,
     /// Somebody was told to be welcome, and was still there.
     is_met: bool,
     rest: Option<Instant>,
-}
-
-/// A connection that has not yet said all of its hello.
-struct Caller {
-    channel: Channel,
-    peer: SocketAddr,
-    /// It has to use TLS, and does not: it will be refused once its hello is whole.
-    is_plain: bool,
-    heard: Vec<u8>,
-    until: Instant,
-}
-
-/// Why there will be no hello.
-enum Deaf {
-    /// The caller has hung up.
-    Gone,
-    /// It is none that belongs here; there may be an answer that helps.
-    Wrong(String, Option<Refusal>),
+    turned_away: TurnedAway,
 }
 
 impl Door {
     fn run(mut self) {
         loop {
-            // poll fails only for want of memory, which passes.
-            let Ok(ready) = self.wait() else { continue };
+            let ready = self.wait();
             if self.crew.cancel.is_cancelled() {
                 return;
             }
-            self.hear(&ready);
+            match ready {
+                Ok(ready) => self.hear(&ready),
+                // poll fails only for want of memory, which passes; not if everybody asks all the time.
+                Err(_) => thread::sleep(BREATH),
+            }
             self.accept();
         }
     }
@@ -174,50 +161,45 @@ impl Door {
         if resting.is_none() {
             fds.extend(self.listeners.iter().map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
         }
-        let deadline = self.callers.front().map(|caller| caller.until);
+        let deadline = self.callers.first().map(|caller| caller.until);
         let deadline = deadline.into_iter().chain(resting).min();
         poll_until(&mut fds, deadline)?;
         let callers = &fds[1..=self.callers.len()];
         Ok(callers.iter().map(|fd| fd.any().unwrap_or(true)).collect())
     }
 
-    /// Hears the callers that are ready, answers those who are through, drops those who took too long.
+    /// Hears the callers that are ready, drops those who took too long, answers those who are through.
     fn hear(&mut self, ready: &[bool]) {
         let now = Instant::now();
+        let mut through = Vec::new();
         let callers = std::mem::take(&mut self.callers);
         for (mut caller, ready) in callers.into_iter().zip(ready) {
             match if *ready { caller.hear() } else { Ok(None) } {
-                Ok(Some(hello)) => self.answer(caller, &hello),
-                Ok(None) if caller.until > now => self.callers.push_back(caller),
-                Ok(None) => self.turned_away(caller.peer, "it said no hello"),
+                Ok(Some(hello)) => through.push((caller, hello)),
+                Ok(None) if caller.until > now => self.callers.push(caller),
+                Ok(None) => self.turn_away(caller.peer, "it said no hello"),
                 Err(Deaf::Gone) => {}
                 Err(Deaf::Wrong(cause, refusal)) => {
-                    self.turned_away(caller.peer, &cause);
+                    self.turn_away(caller.peer, &cause);
                     refuse(&mut caller.channel, refusal.map(Answer::Refuse).as_ref());
                 }
             }
         }
+        for (caller, hello) in through {
+            self.answer(caller, &hello);
+        }
     }
 
+    /// Accepts who calls, but not all of a flood at once.
     fn accept(&mut self) {
-        for listener in &self.listeners {
-            loop {
-                match listener.accept() {
-                    Ok((stream, peer)) => {
-                        let until = Instant::now() + HELLO;
-                        let channel =
-                            net::adopt(stream.into()).and_then(|it| self.crew.channel(it));
-                        if let Ok(channel) = channel {
-                            let (is_plain, heard) = (false, Vec::new());
-                            let caller = Caller { channel, peer, is_plain, heard, until };
-                            self.callers.push_back(caller);
-                        }
-                        if self.callers.len() > MAX_CALLERS {
-                            self.callers.pop_front();
-                        }
-                    }
+        for place in 0..self.listeners.len() {
+            for _ in 0..IN_A_ROW {
+                match self.listeners[place].accept() {
+                    Ok((stream, peer)) => self.receive(stream, peer),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    // Who waits outside may be ours; who is here has not shown that he is.
+                    Err(error) if net::is_shortage(&error) && self.make_room() => {}
                     Err(_) => {
                         self.rest = Some(Instant::now() + BREATH);
                         break;
@@ -227,9 +209,54 @@ impl Door {
         }
     }
 
-    fn turned_away(&self, peer: SocketAddr, cause: &str) {
-        let (peer, cause) = (peer.ip().to_canonical().to_string(), cause.to_owned());
-        self.crew.news.tell(Fact::Refused { peer, cause });
+    /// Takes a caller in. Somebody may have to go for it.
+    fn receive(&mut self, stream: TcpStream, peer: SocketAddr) {
+        // Its own fault, or of the moment: it may call again.
+        let channel = net::adopt(stream.into()).and_then(|socket| self.crew.channel(socket));
+        let Ok(channel) = channel else { return };
+        let (origin, until) = (Origin::of(peer.ip()), Instant::now() + HELLO);
+        self.callers.push(Caller::new(channel, peer, origin, until));
+        let place = lobby::surplus(&self.origins(), |it| self.is_known(it), lot());
+        self.drop_caller(place);
+    }
+
+    /// Has somebody go; says whether there was anybody.
+    fn make_room(&mut self) -> bool {
+        let place = lobby::any(&self.origins(), |it| self.is_known(it), lot());
+        self.drop_caller(place)
+    }
+
+    /// The descriptors that a worker needs beside its socket. Callers may have to go for them.
+    fn outbox(&mut self) -> io::Result<Outbox> {
+        loop {
+            match Outbox::new() {
+                Err(error) if net::is_shortage(&error) && self.make_room() => {}
+                made => return made,
+            }
+        }
+    }
+
+    fn drop_caller(&mut self, place: Option<usize>) -> bool {
+        let Some(place) = place else { return false };
+        let caller = self.callers.remove(place);
+        self.turn_away(caller.peer, "too many call at once");
+        true
+    }
+
+    fn origins(&self) -> Vec<Origin> {
+        self.callers.iter().map(|caller| caller.origin).collect()
+    }
+
+    /// Whether the session has a connection from there, or had: it may have just been cut.
+    fn is_known(&self, origin: Origin) -> bool {
+        self.handles.values().any(|(_, it)| *it == origin)
+    }
+
+    fn turn_away(&mut self, peer: SocketAddr, cause: &str) {
+        if let Some(others) = self.turned_away.count(Instant::now()) {
+            let peer = peer.ip().to_canonical().to_string();
+            self.crew.news.tell(Fact::Refused { peer, cause: cause.to_owned(), others });
+        }
     }
 
     fn answer(&mut self, mut caller: Caller, hello: &Hello) {
@@ -239,7 +266,7 @@ impl Door {
             Answer::Refuse(refusal) => {
                 // A connection too many is the session's own, and no news.
                 if refusal.reason != RefusalKind::Workers {
-                    self.turned_away(caller.peer, &refusal.detail);
+                    self.turn_away(caller.peer, &refusal.detail);
                 }
                 return refuse(&mut caller.channel, Some(&answer));
             }
@@ -262,7 +289,8 @@ impl Door {
         welcome: &Welcome,
         answer: &Answer,
     ) -> io::Result<()> {
-        let Caller { channel, peer, heard, .. } = caller;
+        let Caller { channel, peer, origin, heard, .. } = caller;
+        let outbox = self.outbox()?;
         let (work, works) = bounded::<(Worker, Event)>(1);
         let events = self.crew.events.clone();
         thread::Builder::new().name(format!("worker {}", hello.worker)).spawn(move || {
@@ -275,10 +303,11 @@ impl Door {
         let (id, link) = (self.crew.next_worker(), LinkId(hello.link));
         let row = self.crew.stats.join(id, link, peer.to_string());
         let inlet = (self.crew.inlet)(&welcome.settled);
-        let made = Worker::new(id, channel, heard, inlet, row, self.crew.clone());
+        let made = Worker::new(id, channel, heard, outbox, inlet, row, self.crew.clone());
         let made = made.and_then(|mut made| say(made.0.channel(), answer).map(|()| made));
         let (worker, handle) = made.inspect_err(|_| self.crew.stats.leave(id))?;
-        if let Some(older) = self.handles.insert(hello.worker, handle.clone()) {
+        let newer = (handle.clone(), origin);
+        if let Some((older, _)) = self.handles.insert(hello.worker, newer) {
             older.close("it was replaced by a newer connection");
         }
         let (settled, rtt) = (welcome.settled, Duration::ZERO);
@@ -288,76 +317,9 @@ impl Door {
     }
 }
 
-impl Caller {
-    /// What it waits for.
-    fn wants(&self) -> PollFlags {
-        let mut wanted = PollFlags::POLLIN;
-        wanted.set(PollFlags::POLLOUT, !self.channel.is_flushed());
-        wanted
-    }
-
-    /// The hello, once it is whole. An error ends the call.
-    fn hear(&mut self) -> Result<Option<Hello>, Deaf> {
-        let mut chunk = [0; MAX_HELLO_BYTES];
-        loop {
-            match Hello::decode(&self.heard) {
-                Ok(None) => {}
-                Ok(Some(_)) | Err(HelloError::Version(_)) if self.is_plain => {
-                    let refusal = Refusal::new(RefusalKind::Tls, "the listening end has a key");
-                    return Err(Deaf::Wrong("it came without encryption".into(), Some(refusal)));
-                }
-                Ok(Some((hello, length))) => {
-                    self.heard.drain(..length);
-                    return Ok(Some(hello));
-                }
-                Err(error) => return Err(wrong(&error)),
-            }
-            match self.channel.read(&mut chunk, &mut []) {
-                Ok(read) if read > 0 => self.heard.extend_from_slice(&chunk[..read]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_plain(&error) => {
-                    self.is_plain = true;
-                    self.heard = self.channel.without_tls();
-                }
-                Err(error) => {
-                    return Err(match TlsError::within(&error) {
-                        Some(TlsError::Cut) | None => Deaf::Gone,
-                        Some(why) => Deaf::Wrong(why.to_string(), None),
-                    });
-                }
-                Ok(_) => return Err(Deaf::Gone),
-            }
-        }
-    }
-}
-
-/// What to think of bytes that are no hello of ours.
-fn wrong(error: &HelloError) -> Deaf {
-    match error {
-        HelloError::Magic { place: 0, byte: TLS } => {
-            let refusal = Refusal::new(RefusalKind::Plain, "the listening end is --plain");
-            Deaf::Wrong("it came with TLS".into(), Some(refusal))
-        }
-        error => Deaf::Wrong(error.to_string(), error.refusal()),
-    }
-}
-
-/// Says no, where there is something to say; the connection ends either way.
-fn refuse(channel: &mut Channel, answer: Option<&Answer>) {
-    if let Some(answer) = answer {
-        // What is closed with something unread is reset, and that may overtake the answer.
-        let mut unread = [0; MAX_HELLO_BYTES];
-        let _ = (0..UNREAD).find(|_| !channel.read(&mut unread, &mut []).is_ok_and(|it| it > 0));
-        // Who does not take its refusal has not earned another.
-        let _ = say(channel, answer);
-    }
-}
-
-fn say(channel: &mut Channel, answer: &Answer) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    answer.encode(&mut bytes);
-    channel.say(&bytes)
+/// A number by chance; without random numbers always the same, and somebody has to go all the same.
+fn lot() -> u32 {
+    u32::from_le_bytes(random().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::channel::{Channel, is_plain};
 use super::slots::{Claim, Slots};
-use super::worker::Worker;
+use super::worker::{Outbox, Worker};
 use super::{Crew, Event, Miss, Spare, random};
 use crate::cancel::{Cancel, wait};
 use crate::config::{Dest, shares};
@@ -140,6 +140,8 @@ struct Greeted {
     /// What was read behind the answer.
     read_ahead: Vec<u8>,
     rtt: Duration,
+    /// The descriptors that its worker needs.
+    outbox: Outbox,
     /// Held as long as the connection is.
     claim: Claim,
 }
@@ -152,6 +154,7 @@ impl Dialler {
                 return;
             }
             let attempt = self.attempt();
+            let is_short = matches!(attempt, Attempt::Missed(Miss::Short(_)));
             if self.crew.cancel.is_cancelled() {
                 return;
             }
@@ -173,7 +176,8 @@ impl Dialler {
             // Without random numbers the back-off is only less spread out.
             let jitter = u32::from_le_bytes(random().unwrap_or_default());
             let mut wait = backoff.next(jitter);
-            if self.welcomed.get().is_some() {
+            // What this machine lacks it will lack for a while.
+            if self.welcomed.get().is_some() && !is_short {
                 wait = wait.min(MAX_REJOIN_WAIT);
             }
             if !matches!(self.crew.cancel.sleep(wait), Ok(false)) {
@@ -221,11 +225,16 @@ impl Dialler {
         };
         let welcome = match &greeted.answer {
             Answer::Welcome(welcome) => welcome,
-            // The session is settled to fewer; which of them are in use is for us to say.
+            // The session is settled to fewer; which of them are in use is for us to say. Once there was
+            // a welcome it is known to how many, and nobody else may say so.
             Answer::Refuse(Refusal { reason: RefusalKind::Workers, .. })
                 if greeted.claim.index > 0 =>
             {
                 self.slots.limit(greeted.claim.index);
+                // In this order, for the welcome may come just now.
+                if let Some(first) = self.welcomed.get() {
+                    self.slots.limit(first.settled.workers);
+                }
                 return Attempt::Superfluous;
             }
             Answer::Refuse(refusal) => return Attempt::Missed(Miss::Refused(refusal.clone())),
@@ -239,6 +248,7 @@ impl Dialler {
         }
         let settled = first.settled;
         self.slots.limit(settled.workers);
+        greeted.claim.settle();
         match self.carry(greeted, settled) {
             Ok(was_good) => Attempt::Lived { was_good },
             Err(error) => Attempt::Missed(Miss::of(&error)),
@@ -248,6 +258,8 @@ impl Dialler {
     /// A connection on which a hello was answered; none if there is no place for it any more.
     fn greet(&mut self) -> io::Result<Option<Greeted>> {
         let cancel = &self.crew.cancel;
+        // Whoever is short of descriptors finds out before the other end is told anything.
+        let outbox = Outbox::new()?;
         let (socket, peer) = self.connect()?;
         let mut channel = self.crew.channel(socket)?;
         let opened = persist(&mut channel, cancel, Instant::now() + ANSWER, Channel::open);
@@ -258,7 +270,7 @@ impl Dialler {
             }
             let answer = plain_refusal(&mut channel, cancel)?;
             let (read_ahead, rtt) = (Vec::new(), Duration::ZERO);
-            return Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, claim }));
+            return Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, outbox, claim }));
         }
         let known = self.welcomed.get().is_some();
         self.hello.kind = if known { HelloKind::Join } else { HelloKind::New };
@@ -269,7 +281,7 @@ impl Dialler {
         channel.say(&hello)?;
         let (answer, read_ahead) = read_answer(&mut channel, Vec::new(), cancel, asked + ANSWER)?;
         let rtt = asked.elapsed();
-        Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, claim }))
+        Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, outbox, claim }))
     }
 
     /// A connection, and what its other end is called.
@@ -293,13 +305,20 @@ impl Dialler {
 
     /// Is the worker until the connection ends; says whether it was a good one.
     fn carry(&self, greeted: Greeted, settled: Settled) -> io::Result<bool> {
-        let Greeted { channel, peer, read_ahead, rtt, claim: _claim, .. } = greeted;
+        let Greeted { channel, peer, read_ahead, rtt, outbox, claim: _claim, .. } = greeted;
         let id = self.crew.next_worker();
         let row = self.crew.stats.join(id, self.link, peer);
         let inlet = (self.crew.inlet)(&settled);
-        let (worker, handle) =
-            Worker::new(id, channel, read_ahead, inlet, Arc::clone(&row), self.crew.clone())
-                .inspect_err(|_| self.crew.stats.leave(id))?;
+        let (worker, handle) = Worker::new(
+            id,
+            channel,
+            read_ahead,
+            outbox,
+            inlet,
+            Arc::clone(&row),
+            self.crew.clone(),
+        )
+        .inspect_err(|_| self.crew.stats.leave(id))?;
         let up = Event::Up { handle, link: self.link, rtt, settled };
         let since = Instant::now();
         if self.crew.events.send(up).is_ok() {

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+/// Links that are told of where this end listens: how many there are is for the other end to say.
+const MOST_TOLD: usize = 8;
+
 /// What was last heard of each link that does not work.
 #[derive(Clone, Debug, Default)]
 pub struct Causes(BTreeMap<LinkId, Miss>);
@@ -41,7 +44,12 @@ impl Causes {
             Some(name) => format!("{name}: {}", miss.tell()),
             None => miss.tell(),
         };
-        self.0.iter().map(one).collect::<Vec<_>>().join("; ")
+        let most = if names.is_empty() { MOST_TOLD } else { self.0.len() };
+        let told = self.0.iter().take(most).map(one).collect::<Vec<_>>().join("; ");
+        match self.0.len().saturating_sub(most) {
+            0 => told,
+            others => format!("{told}; and {others} others"),
+        }
     }
 
     /// The same with those of `names` that nothing was heard of.

@@ -79,6 +79,9 @@ impl Roster {
             return Err(Error::PeerLost { what: "the other end".into(), cause });
         }
         self.news.tell(Fact::Missed { link, cause: miss.tell() });
+        if matches!(miss, Miss::Short(_)) {
+            self.news.tell(Fact::Short(miss.tell()));
+        }
         self.causes.missed(link, miss);
         Ok(())
     }

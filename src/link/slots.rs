@@ -2,7 +2,9 @@
 //!
 //! Whoever has connected claims a place before it says hello, so that a link which does not connect
 //! keeps none. A link without any takes one over from a link with several: the listening end then
-//! replaces that connection, since the newer one has its index. Does not know how connections come up.
+//! replaces that connection, since the newer one has its index. The place changes hands only once the
+//! newcomer is welcome; before that nobody knows whether it has met our session at all, and a link that
+//! leads elsewhere must not cost the others theirs. Does not know how connections come up.
 
 use crate::proto::LinkId;
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ pub(super) struct Slots {
     changed: Condvar,
 }
 
-/// A place that is held until this is dropped, or another link takes it over.
+/// A place that is held, or to be taken over, until this is dropped or another link takes it over.
 #[derive(Debug)]
 pub(super) struct Claim {
     slots: Arc<Slots>,
@@ -24,7 +26,18 @@ pub(super) struct Claim {
 }
 
 #[derive(Debug)]
-struct Places(Vec<Option<Holder>>);
+struct Places {
+    all: Vec<Place>,
+    /// So many of them are in use.
+    count: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    holder: Option<Holder>,
+    /// Who takes it over once it is welcome.
+    heir: Option<Holder>,
+}
 
 /// Who holds a place: `dialler` is the number of its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +49,17 @@ struct Holder {
 impl Slots {
     /// Free places for so many connections.
     pub(super) fn new(count: u16) -> Slots {
-        let places = Places(vec![None; count.into()]);
+        let count = usize::from(count);
+        let places = Places { all: vec![Place::default(); count], count };
         Slots { places: Mutex::new(places), changed: Condvar::new() }
     }
 
-    /// There are no more than `count` places, as far as is known now; but one at least.
+    /// There are `count` places, as far as is known now; but one at least, and no more than at first.
     pub(super) fn limit(&self, count: u16) {
-        self.lock().0.truncate(count.max(1).into());
+        let mut places = self.lock();
+        places.count = usize::from(count).clamp(1, places.all.len().max(1));
+        drop(places);
+        self.changed.notify_all();
     }
 
     /// A place for this dialler: the one of its own number if that is free.
@@ -70,40 +87,70 @@ impl Slots {
     }
 }
 
+impl Claim {
+    /// Its connection is welcome: the place is its own, unless another one took it over meanwhile.
+    pub(super) fn settle(&self) {
+        if let Some(place) = self.slots.lock().all.get_mut(usize::from(self.index))
+            && place.heir == Some(self.holder)
+        {
+            *place = Place { holder: place.heir, heir: None };
+        }
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut places = self.slots.lock();
-        if let Some(place) = places.0.get_mut(usize::from(self.index))
-            && *place == Some(self.holder)
-        {
-            *place = None;
+        if let Some(place) = places.all.get_mut(usize::from(self.index)) {
+            place.holder = place.holder.filter(|holder| *holder != self.holder);
+            place.heir = place.heir.filter(|heir| *heir != self.holder);
         }
         drop(places);
         self.slots.changed.notify_all();
     }
 }
 
+impl Place {
+    /// Whose it is, or is about to be.
+    fn owner(&self) -> Option<Holder> {
+        self.heir.or(self.holder)
+    }
+}
+
 impl Places {
+    fn in_use(&self) -> &[Place] {
+        self.all.get(..self.count).unwrap_or(&self.all)
+    }
+
     fn claim(&mut self, holder: Holder) -> Option<u16> {
         let own = usize::from(holder.dialler);
-        let index = if self.0.get(own) == Some(&None) { own } else { self.find(holder.link)? };
-        self.0[index] = Some(holder);
+        let is_free = self.in_use().get(own).is_some_and(|place| place.owner().is_none());
+        let index = if is_free { own } else { self.find(holder.link)? };
+        let place = &mut self.all[index];
+        if place.holder.is_none() {
+            place.holder = Some(holder);
+        } else {
+            place.heir = Some(holder);
+        }
         u16::try_from(index).ok()
     }
 
     /// A free place; or else, for a link that has none, one of a link that has several.
     fn find(&self, link: LinkId) -> Option<usize> {
-        if let Some(free) = self.0.iter().position(Option::is_none) {
+        if let Some(free) = self.in_use().iter().position(|place| place.owner().is_none()) {
             return Some(free);
         }
-        let mut held: BTreeMap<LinkId, Vec<usize>> = BTreeMap::new();
-        for (index, holder) in self.0.iter().enumerate() {
-            held.entry(holder.as_ref()?.link).or_default().push(index);
+        let mut owned: BTreeMap<LinkId, Vec<usize>> = BTreeMap::new();
+        for (index, place) in self.in_use().iter().enumerate() {
+            let places = owned.entry(place.owner()?.link).or_default();
+            if place.heir.is_none() {
+                places.push(index);
+            }
         }
-        if held.contains_key(&link) {
+        if owned.contains_key(&link) {
             return None;
         }
-        let richest = held.into_values().max_by_key(Vec::len)?;
+        let richest = owned.into_values().max_by_key(Vec::len)?;
         if richest.len() > 1 { richest.last().copied() } else { None }
     }
 }
@@ -151,14 +198,41 @@ mod tests {
         let slots = slots(8, 3);
         let held: Vec<_> = [0, 2, 4].map(|it| slots.claim(A, it)).into();
         assert!(held.iter().all(Option::is_some) && !slots.has_place(A));
-        let back = slots.claim(B, 1);
-        assert!(back.is_some() && slots.claim(B, 3).is_none(), "one is enough");
-        let third = slots.claim(C, 5);
-        assert!(third.is_some() && !slots.has_place(A));
+        let back = slots.claim(B, 1).expect("A has three");
+        assert!(slots.claim(B, 3).is_none(), "one is enough");
+        back.settle();
+        let third = slots.claim(C, 5).expect("A has two");
+        third.settle();
+        assert!(!slots.has_place(A));
         // Those who lost theirs give nothing back.
         drop(held);
-        let links: Vec<_> = slots.lock().0.iter().flatten().map(|it| it.link).collect();
+        let holders: Vec<_> =
+            slots.lock().in_use().iter().filter_map(|place| place.holder).collect();
+        let links: Vec<_> = holders.iter().map(|it| it.link).collect();
         assert!(links.contains(&B) && links.contains(&C) && links.len() == 2, "{links:?}");
+    }
+
+    #[test]
+    fn a_place_changes_hands_only_once_the_newcomer_is_welcome() {
+        let slots = slots(8, 2);
+        let held = [0, 2].map(|it| slots.claim(A, it).expect("it is free"));
+        let places = || slots.lock().in_use().iter().map(Place::owner).collect::<Vec<_>>();
+        let before = places();
+        let refused = slots.claim(B, 1).expect("A has two");
+        assert!(!slots.has_place(C), "nobody has a second one that is not promised");
+        drop(refused);
+        assert_eq!(places(), before, "whoever was refused leaves all as it was");
+        assert!(!slots.has_place(A));
+
+        // The one that was to be replaced may go before that.
+        let heir = slots.claim(B, 1).expect("A has two");
+        let [first, second] = held;
+        drop(second);
+        assert!(!slots.has_place(A), "it is promised");
+        heir.settle();
+        assert!(heir.index == 1 && !slots.has_place(A));
+        drop((first, heir));
+        assert!(slots.has_place(A));
     }
 
     #[test]

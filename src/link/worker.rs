@@ -7,6 +7,7 @@
 mod outbox;
 
 pub use outbox::Handle;
+pub(super) use outbox::Outbox;
 
 use super::channel::Channel;
 use super::{Crew, Event};
@@ -20,7 +21,7 @@ use crate::proto::frame::{Frame, FrameError, decode};
 use crate::proto::hello::Role;
 use crate::stats::{Stats, WorkerRow, WorkerState};
 use nix::poll::PollFlags;
-use outbox::{Outbox, Taken};
+use outbox::Taken;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -113,11 +114,13 @@ struct Incoming {
 }
 
 impl Worker {
-    /// A worker on a welcomed connection, of which `read_ahead` was read already.
+    /// A worker on a welcomed connection, of which `read_ahead` was read already. All descriptors that it
+    /// needs are in `outbox`: who cannot have them should not connect at all.
     pub(super) fn new(
         id: WorkerId,
         channel: Channel,
         read_ahead: Vec<u8>,
+        outbox: Outbox,
         inlet: Box<dyn Inlet>,
         row: Arc<WorkerRow>,
         crew: Crew,
@@ -125,7 +128,7 @@ impl Worker {
         if crew.role == Role::Receiver {
             net::end_untaken(&channel)?;
         }
-        let outbox = Arc::new(Outbox::new()?);
+        let outbox = Arc::new(outbox);
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
         let counted = carried(&channel, crew.role);
@@ -166,6 +169,10 @@ impl Worker {
 
     fn serve(&mut self) -> Result<std::convert::Infallible, Ended> {
         loop {
+            // Who takes nothing and never stops talking gets no rest.
+            if let Some(reason) = self.outbox.closed() {
+                return Err(Ended::Refused(reason));
+            }
             let wrote = self.write_some()?;
             let (read, all_read) = self.read_some()?;
             if wrote || read && !all_read {
@@ -195,10 +202,6 @@ impl Worker {
         )?;
         if !woken.is_empty() {
             self.outbox.clear();
-            // In the middle of a foot nothing else would ask, and the foot may never end.
-            if let Some(reason) = self.outbox.closed() {
-                return Err(Ended::Refused(reason));
-            }
         }
         let late = self.hang_up.is_some_and(|at| at <= Instant::now());
         if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
@@ -406,62 +409,4 @@ fn carried(channel: &Channel, role: Role) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cancel::Cancel;
-    use crate::foot::Codec;
-    use crate::news::News;
-    use crate::pool::Pool;
-    use crate::proto::LinkId;
-    use crate::stats::Role as StatsRole;
-    use crossbeam_channel::bounded;
-    use std::thread;
-
-    #[test]
-    fn a_connection_that_takes_nothing_can_be_closed_in_the_middle_of_a_foot() {
-        let listener = net::listen(([127, 0, 0, 1], 0).into()).expect("a listener");
-        let address = listener.local_addr().expect("it is bound");
-        let cancel = Cancel::new().expect("a cancel");
-        let until = Instant::now() + Duration::from_secs(60);
-        let stream = net::connect(&[address], None, &cancel, until).expect("it listens"); // nobody accepts
-        let channel = Channel::new(stream, None).expect("without TLS nothing can fail");
-        let (events, heard) = bounded(4);
-        let crew = Crew {
-            role: Role::Sender,
-            side: None,
-            inlet: Arc::new(|_| Box::new(NoFeet)),
-            stats: Arc::new(Stats::new(StatsRole::Sender, 1)),
-            cancel,
-            events,
-            next_worker: Arc::default(),
-            news: News::unheard(),
-        };
-        let row = crew.stats.join(WorkerId(0), LinkId(0), address.to_string());
-        let seen = Arc::clone(&row);
-        let (worker, handle) =
-            Worker::new(WorkerId(0), channel, Vec::new(), Box::new(NoFeet), row, crew)
-                .expect("a worker");
-
-        let bytes = 64 << 20; // more than any kernel takes
-        let header = FootHeader {
-            id: 0,
-            offset: 0,
-            raw_bytes: bytes as u32,
-            packed_bytes: bytes as u32,
-            codec: Codec::Raw,
-            check: [0; 32],
-        };
-        let buffer = Pool::new(1, bytes).take().expect("the pool is new");
-        handle.send_foot(header, Arc::new(Filled::new(buffer, bytes)));
-        let serving = thread::spawn(|| worker.run());
-        while seen.bytes.now() == 0 {
-            thread::yield_now();
-        }
-        handle.close("it stands still");
-        match heard.recv_timeout(Duration::from_secs(60)) {
-            Ok(Event::Down(_, cause)) => assert_eq!(cause, "it stands still"),
-            other => panic!("{other:?}"),
-        }
-        serving.join().expect("the worker has ended");
-    }
-}
+mod tests;

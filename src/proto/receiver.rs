@@ -289,6 +289,11 @@ impl Receiver {
         self.window.written()
     }
 
+    /// Whether foot `id` fits into the window and is not here: it may come, now or later.
+    pub fn is_missing(&self, id: u64) -> bool {
+        self.window.is_missing(id)
+    }
+
     /// Whether the sink is what blocks: it has feet, or its own end, to digest.
     pub fn sink_blocked(&self) -> bool {
         self.phase == Phase::Closing || self.window.written() < self.window.cumulative()

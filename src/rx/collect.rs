@@ -202,6 +202,11 @@ impl Collect {
         self.stats.feet.increment();
         self.stats.packed_bytes.add(u64::from(header.packed_bytes));
         self.machine.handle(now, Input::Foot { worker, header });
+        if self.machine.is_missing(header.id) {
+            // It came before it was allowed, and was not taken: the right one must find its place free.
+            self.feet.remove(&header.id);
+            self.admission.forget(header.id);
+        }
     }
 
     fn handle_report(&mut self, now: Instant, report: Report) -> Result<(), Error> {

@@ -162,7 +162,7 @@ impl Admission {
     }
 
     /// A foot that came in was no good: it is wanted again.
-    fn forget(&self, id: u64) {
+    pub(super) fn forget(&self, id: u64) {
         // Only this copy claimed the slot, and its place does not move on before it is written.
         self.slot(id).store(id, SeqCst);
     }

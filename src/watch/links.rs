@@ -23,6 +23,8 @@ const REPEAT: Duration = Duration::from_secs(60);
 const FLAPS: u32 = 3;
 /// Most lines of detail in a second.
 const DETAILS: u32 = 20;
+/// Most lines about links in [`QUIET`], however many there are.
+const NOTES: u32 = 20;
 
 /// Something to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +48,11 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     /// That there was no connection yet: what was said, and when.
     trouble: Option<(String, Instant)>,
+    /// What this machine was last said to be short of.
+    shortage: Option<String>,
     refusals: Refusals,
-    details: Details,
+    details: Budget,
+    notes: Budget,
     lines: VecDeque<Line>,
 }
 
@@ -78,9 +83,12 @@ struct Refusals {
     others: u32,
 }
 
+/// How many lines of one sort may be said in a while.
 #[derive(Debug)]
-struct Details {
-    second: Instant,
+struct Budget {
+    most: u32,
+    time: Duration,
+    since: Instant,
     said: u32,
     left_out: u32,
 }
@@ -96,8 +104,10 @@ impl Links {
             is_over: false,
             links: BTreeMap::new(),
             trouble: None,
+            shortage: None,
             refusals: Refusals::default(),
-            details: Details { second: now, said: 0, left_out: 0 },
+            details: Budget::new(DETAILS, Duration::from_secs(1), now),
+            notes: Budget::new(NOTES, QUIET, now),
             lines: VecDeque::new(),
         }
     }
@@ -123,10 +133,16 @@ impl Links {
                 let is_met = self.met.is_some();
                 self.link(now, link).missed(now, cause, is_met);
             }
-            Fact::Refused { peer, cause } => {
+            Fact::Short(cause) => {
+                if self.shortage.as_ref() != Some(&cause) {
+                    self.note(&format!("this machine cannot make more connections: {cause}"));
+                    self.shortage = Some(cause);
+                }
+            }
+            Fact::Refused { peer, cause, others } => {
                 let text = format!("refused {peer}: {cause}");
                 self.detail(now, &text);
-                self.refusals.hear(now, text);
+                self.refusals.hear(now, text, others);
             }
             Fact::PassedOver(link) => {
                 if self.link(now, link).is_news_that_passed_over(now) {
@@ -173,7 +189,13 @@ impl Links {
             .filter_map(|(id, link)| Some((*id, link.due(now, met, &rest)?)))
             .collect();
         for (link, text) in due {
-            self.note(&format!("{} {text}", self.name(link)));
+            let (left_out, is_said) = self.notes.spend(now);
+            if let Some(left_out) = left_out {
+                self.note(&left_out);
+            }
+            if is_said {
+                self.note(&format!("{} {text}", self.name(link)));
+            }
         }
     }
 
@@ -226,21 +248,33 @@ impl Links {
     }
 
     fn detail(&mut self, now: Instant, text: &str) {
-        let details = &mut self.details;
-        if now >= details.second + Duration::from_secs(1) {
-            let left_out = std::mem::take(&mut details.left_out);
-            *details = Details { second: now, said: 0, left_out: 0 };
-            if left_out > 0 {
-                let text = format!("viamillipede: {left_out} such lines were left out");
-                self.lines.push_back(Line::Detail(text));
-            }
+        let (left_out, is_said) = self.details.spend(now);
+        if let Some(text) = left_out {
+            self.lines.push_back(Line::Detail(format!("viamillipede: {text}")));
         }
-        if self.details.said == DETAILS {
-            self.details.left_out += 1;
-        } else {
-            self.details.said += 1;
+        if is_said {
             self.lines.push_back(Line::Detail(format!("viamillipede: {}", one_line(text))));
         }
+    }
+}
+
+impl Budget {
+    fn new(most: u32, time: Duration, now: Instant) -> Budget {
+        Budget { most, time, since: now, said: 0, left_out: 0 }
+    }
+
+    /// One more line: what is to be said before it of those that were left out, and whether it is said.
+    fn spend(&mut self, now: Instant) -> (Option<String>, bool) {
+        let mut told = None;
+        if now >= self.since + self.time {
+            let text = format!("{} such lines were left out", self.left_out);
+            told = (self.left_out > 0).then_some(text);
+            *self = Budget::new(self.most, self.time, now);
+        }
+        let is_said = self.said < self.most;
+        self.said += u32::from(is_said);
+        self.left_out += u32::from(!is_said);
+        (told, is_said)
     }
 }
 
@@ -340,7 +374,8 @@ impl Link {
 }
 
 impl Refusals {
-    fn hear(&mut self, now: Instant, text: String) {
+    fn hear(&mut self, now: Instant, text: String, others: u32) {
+        self.others = self.others.saturating_add(others);
         match &self.said {
             Some((said, at)) if *said == text && now < *at + REPEAT => self.others += 1,
             _ => self.others += u32::from(self.waiting.replace(text).is_some()),

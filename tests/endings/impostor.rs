@@ -1,8 +1,11 @@
 //! A receiver that lies: the real sender never panics, never believes it, and never outlasts patience.
 
 use super::process::End;
+use super::relay::Relay;
 use super::stream::feed;
-use super::{SHORT, at_once, scatter};
+use super::{MARGIN, SHORT, at_once, scatter};
+use crate::harness;
+use crossbeam_channel::unbounded;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -238,4 +241,31 @@ fn more(stream: &mut TcpStream, heard: &mut Vec<u8>) -> Option<()> {
     let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
     heard.extend_from_slice(&chunk[..read]);
     Some(())
+}
+
+/// One of two ways leads to somebody who says that the session has fewer places than it has.
+#[test]
+fn a_stranger_cannot_say_how_many_connections_the_session_has() {
+    let rx = harness::End::start("rx --plain -v 127.0.0.1:0");
+    let relay = Relay::start(rx.ready().port());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let (lied, lies) = unbounded();
+    thread::spawn(move || {
+        for mut call in listener.incoming().map_while(Result::ok).filter_map(Call::answered) {
+            call.answer(&refusal(RefusalKind::Workers, "so few"));
+            let _ = lied.send(call.hello);
+        }
+    });
+    let line = format!("tx --plain --workers 8 127.0.0.1:{} 127.0.0.1:{port}", relay.port);
+    let mut pair = [harness::End::start(&line), rx];
+    let up =
+        |count| pair[1].hears(|said| (said.matches(" is up on ").count() >= count).then_some(()));
+    up(4);
+    for _ in 0..8 {
+        lies.recv_timeout(MARGIN).expect("it is dialled again and again");
+    }
+    relay.cut_all();
+    up(8);
+    assert_eq!(pair.each_mut().map(harness::End::code), [0, 0]);
 }

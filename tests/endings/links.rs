@@ -5,7 +5,7 @@ use super::process::{End, Pair};
 use super::relay::{Relay, Way};
 use super::stream::put;
 use super::{LONG, MARGIN, SHORT, at_once};
-use crate::harness;
+use crate::harness::{self, Summary};
 use nix::sys::signal::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
@@ -194,4 +194,47 @@ fn with_names(etc: &Path, line: &str) -> harness::End {
     command.args(program.get_args());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     harness::End::run(command)
+}
+
+/// The session is settled to two places, both in use by the link that leads to it.
+#[test]
+fn a_link_that_leads_to_another_receiver_costs_the_others_no_connection() {
+    let rx = harness::End::start("rx --plain 127.0.0.1:0 --window 512K");
+    let wrong = format!("127.0.0.1:{}", closed_port());
+    let line = format!("tx --plain --workers 8 --foot-size 64K {} {wrong}", rx.ready());
+    let mut pair = [harness::End::start(&line), rx];
+    pair[0].hears(|said| {
+        said.contains(&format!("link {wrong} is down: Connection refused")).then_some(())
+    });
+    // Only now: whoever answers first is the other end.
+    let other = harness::End::start(&format!("rx --plain -v {wrong}"));
+    other.hears(|said| (said.matches("session unknown").count() > 5).then_some(()));
+    let codes = pair.each_mut().map(harness::End::code);
+    assert_eq!(codes, [0, 0]);
+    for end in &pair {
+        let summary = Summary::find(&end.said()).expect("it delivered");
+        assert_eq!(summary.lost_connections, 0, "{}", end.said());
+    }
+}
+
+/// There are descriptors for a few of the connections: the others are not made, and that is said once.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_end_short_of_descriptors_goes_on_with_what_it_has() {
+    let rx = harness::End::start("rx --plain 127.0.0.1:0");
+    let line = format!("tx --plain -v --workers 16 {}", rx.ready());
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n 24; exec \"$0\" {line}"), harness::PROGRAM]);
+    limited.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut pair = [harness::End::run(limited), rx];
+    let short = "Too many open files";
+    pair[0].hears(|said| (said.matches(short).count() > 20).then_some(()));
+    assert_eq!(pair.each_mut().map(harness::End::code), [0, 0]);
+    let notes = pair[0]
+        .said()
+        .matches(&format!("this machine cannot make more connections: {short}"))
+        .count();
+    assert_eq!(notes, 1, "{}", pair[0].said());
+    let summary = Summary::find(&pair[1].said()).expect("it delivered");
+    assert_eq!(summary.lost_connections, 0, "{}", pair[1].said());
 }

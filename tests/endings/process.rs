@@ -144,6 +144,16 @@ impl End {
         open.count()
     }
 
+    /// How many descriptors it may have at most, if it is to get so many more and no others.
+    pub fn descriptors_and(&self, more: usize) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs");
+        let names = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let numbers: Vec<usize> = names.collect();
+        // A limit is one of their numbers, and the lowest free one is taken next.
+        let mut free = (0..).filter(|number| !numbers.contains(number));
+        free.nth(more).expect("there are numbers enough")
+    }
+
     /// Its number, for `/proc`.
     pub fn pid(&self) -> i32 {
         self.child.id().cast_signed()

@@ -97,8 +97,9 @@ pub(super) enum Taken {
     Closed(&'static str),
 }
 
+/// What waits for one worker, and the descriptors that wake it.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(in crate::link) struct Outbox {
     state: Mutex<State>,
     waker: Waker,
 }
@@ -118,7 +119,8 @@ enum Ending {
 }
 
 impl Outbox {
-    pub(super) fn new() -> io::Result<Outbox> {
+    /// An empty one. Fails when the process is out of descriptors.
+    pub(in crate::link) fn new() -> io::Result<Outbox> {
         let state = State { frames: VecDeque::new(), feet: VecDeque::new(), ending: Ending::No };
         Ok(Outbox { state: Mutex::new(state), waker: Waker::new()? })
     }

@@ -5,7 +5,9 @@
 //! there is one. Does not forget a session that anybody came in for: one process takes one stream.
 
 use super::settle::settle;
-use super::{Answer, Hello, HelloKind, Refusal, RefusalKind, Role, SessionId, Welcome, Wish};
+use super::{
+    Answer, Hello, HelloKind, MAX_WORKERS, Refusal, RefusalKind, Role, SessionId, Welcome, Wish,
+};
 use std::ops::RangeInclusive;
 
 /// What the listening end is.
@@ -72,6 +74,11 @@ impl Gate {
         let (worker, workers) = (hello.worker, welcome.settled.workers);
         if worker >= workers {
             let detail = format!("connection {worker} of a session with {workers}, from 0");
+            return Err((RefusalKind::Workers, detail));
+        }
+        // Every link has a connection at least, and for each there is something to remember.
+        if hello.link >= MAX_WORKERS {
+            let detail = format!("link {} of {MAX_WORKERS} at most, from 0", hello.link);
             return Err((RefusalKind::Workers, detail));
         }
         Ok(welcome)
@@ -211,6 +218,14 @@ mod tests {
         assert_eq!(refused(gate().decide(&older)), RefusalKind::Version);
         assert_eq!(refused(gate().decide(&named)), RefusalKind::Name);
         assert_eq!(refused(gate().decide(&receiver)), RefusalKind::Role);
+    }
+
+    #[test]
+    fn there_are_no_more_links_than_connections_can_be() {
+        let far = Hello { link: MAX_WORKERS, ..hello(HelloKind::New, 1) };
+        assert_eq!(refused(gate().decide(&far)), RefusalKind::Workers);
+        let last = Hello { link: MAX_WORKERS - 1, ..far };
+        welcomed(gate().decide(&last));
     }
 
     #[test]

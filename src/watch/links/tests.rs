@@ -191,7 +191,8 @@ fn who_dials_in_vain_says_why_and_again_when_the_cause_changes() {
 #[test]
 fn who_was_refused_is_said_but_not_again_and_again() {
     let mut story = Story::new(&[]);
-    let refused = |peer: &str| Fact::Refused { peer: peer.into(), cause: "\x1b[2Jno".into() };
+    let refused =
+        |peer: &str| Fact::Refused { peer: peer.into(), cause: "\x1b[2Jno".into(), others: 0 };
     for _ in 0..300 {
         story.tell(refused("10.0.0.9"));
         story.pass(100);
@@ -225,6 +226,24 @@ fn a_link_that_is_passed_over_is_said_once_until_it_was_away() {
     story.tell(Fact::PassedOver(B));
     story.pass(1000);
     assert_eq!(story.said().len(), 3, "down, passed over, back");
+}
+
+#[test]
+fn a_thousand_links_that_die_are_no_flood() {
+    let mut story = Story::new(&[]);
+    for _ in 0..3 {
+        for link in (0..1000).map(LinkId) {
+            story.up(link);
+        }
+        story.pass(1000);
+        for link in (0..1000).map(LinkId) {
+            story.down(link);
+        }
+        story.pass(10_000);
+    }
+    let said = story.said();
+    assert!((NOTES as usize..5 * NOTES as usize).contains(&said.len()), "{} lines", said.len());
+    assert!(said.iter().any(|line| line.contains("such lines were left out")), "{said:?}");
 }
 
 #[test]

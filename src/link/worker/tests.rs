@@ -1,0 +1,99 @@
+//! One connection with a peer that does what it should not.
+
+use super::*;
+use crate::cancel::Cancel;
+use crate::foot::Codec;
+use crate::news::News;
+use crate::pool::Pool;
+use crate::proto::LinkId;
+use crate::proto::frame::Ack;
+use crate::stats::Role as StatsRole;
+use crossbeam_channel::{Receiver, bounded};
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread;
+
+/// A sender's worker in the middle of a foot that nobody takes, and the other end of its connection.
+fn stuck() -> (Worker, Handle, TcpStream, Receiver<Event>) {
+    let listener = net::listen(([127, 0, 0, 1], 0).into()).expect("a listener");
+    let address = listener.local_addr().expect("it is bound");
+    let cancel = Cancel::new().expect("a cancel");
+    let until = Instant::now() + Duration::from_secs(60);
+    let stream = net::connect(&[address], None, &cancel, until).expect("it listens");
+    let (peer, _) = listener.accept().expect("it is connected");
+    let channel = Channel::new(stream, None).expect("without TLS nothing can fail");
+    let (events, heard) = bounded(4);
+    let crew = Crew {
+        role: Role::Sender,
+        side: None,
+        inlet: Arc::new(|_| Box::new(NoFeet)),
+        stats: Arc::new(Stats::new(StatsRole::Sender, 1)),
+        cancel,
+        events,
+        next_worker: Arc::default(),
+        news: News::unheard(),
+    };
+    let row = crew.stats.join(WorkerId(0), LinkId(0), address.to_string());
+    let outbox = Outbox::new().expect("descriptors");
+    let inlet = Box::new(NoFeet);
+    let (worker, handle) =
+        Worker::new(WorkerId(0), channel, Vec::new(), outbox, inlet, row, crew).expect("a worker");
+
+    let bytes = 64 << 20; // more than any kernel takes
+    let header = FootHeader {
+        id: 0,
+        offset: 0,
+        raw_bytes: bytes as u32,
+        packed_bytes: bytes as u32,
+        codec: Codec::Raw,
+        check: [0; 32],
+    };
+    let buffer = Pool::new(1, bytes).take().expect("the pool is new");
+    handle.send_foot(header, Arc::new(Filled::new(buffer, bytes)));
+    (worker, handle, peer, heard)
+}
+
+/// Waits until the worker is down, whatever it tells before; for this reason.
+fn ends(heard: &Receiver<Event>, reason: &str) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < until {
+        if let Event::Down(_, cause) = heard.recv_deadline(until).expect("it ends") {
+            return assert_eq!(cause, reason);
+        }
+    }
+    panic!("it goes on and on");
+}
+
+#[test]
+fn a_connection_that_takes_nothing_can_be_closed_in_the_middle_of_a_foot() {
+    let (worker, handle, _peer, heard) = stuck();
+    let seen = Arc::clone(&worker.row);
+    let serving = thread::spawn(|| worker.run());
+    while seen.bytes.now() == 0 {
+        thread::yield_now();
+    }
+    handle.close("it stands still");
+    ends(&heard, "it stands still");
+    serving.join().expect("the worker has ended");
+}
+
+#[test]
+fn a_connection_that_takes_nothing_and_never_stops_talking_can_be_closed_too() {
+    let (worker, handle, mut peer, heard) = stuck();
+    peer.set_nonblocking(false).expect("a socket option");
+    let serving = thread::spawn(|| worker.run());
+    let talking = thread::spawn(move || {
+        let mut acks = Vec::new();
+        for _ in 0..10_000 {
+            Frame::Ack(Ack::default()).encode(&mut acks);
+        }
+        while peer.write_all(&acks).is_ok() {}
+    });
+    for _ in 0..10_000 {
+        assert!(matches!(heard.recv(), Ok(Event::Frame(..))), "it listens");
+    }
+    handle.close("it stands still");
+    ends(&heard, "it stands still");
+    serving.join().expect("the worker has ended");
+    talking.join().expect("it is hung up on");
+}
