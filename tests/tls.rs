@@ -3,7 +3,7 @@
 //! Ends that have not the same key, or only one of them any, never come together and say why; whoever
 //! is on the way reads nothing, and changes nothing but the time it takes. Does not know how TLS does it.
 
-mod between;
+pub mod between;
 mod hostile;
 mod meddled;
 mod mistaken;

@@ -8,6 +8,7 @@ use super::relay::{Fate, Relay};
 use super::stream::put;
 use super::{LONG, MARGIN, sample, scatter};
 use crate::harness::{highest_kib, most_kib};
+use crate::tls::between::Between;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -38,7 +39,10 @@ fn a_crowd_of_strangers_does_not_disturb_a_transfer_with_a_key() {
 
 fn besieged(guard: Guard) {
     let total = sample(40_000_000, 120_000_000);
-    let recording = recorded();
+    let recorded = match guard {
+        Guard::Plain => recorded(),
+        Guard::Key => Recorded { handshake: recorded_handshake(), ..recorded() },
+    };
     let window = format!("--window {WINDOW_MIB}MiB --patience {LONG}");
     let mut rx = End::telling(guard, &format!("rx 127.0.0.1:0 {window}"));
     let port = rx.port();
@@ -52,7 +56,7 @@ fn besieged(guard: Guard) {
         let crowd = scope.spawn(|| {
             let mut count = 0;
             while !is_over.load(SeqCst) {
-                if let Some(stream) = call(port, count, &recording) {
+                if let Some(stream) = call(port, count, &recorded) {
                     silent.lock().expect("no panics under it").push(stream);
                 }
                 count += 1;
@@ -90,20 +94,39 @@ fn besieged(guard: Guard) {
     assert!(rx.said.matches("refused ").count() < 4, "a line in ten seconds: {rx:?}");
 }
 
-/// What the sender of another session has said first on one of its connections.
-fn recorded() -> Vec<u8> {
+/// What the senders of other sessions have said first on one of their connections.
+struct Recorded {
+    hello: Hello,
+    /// The hello, and a little more.
+    plain: Vec<u8>,
+    /// The same of one with the right key: all that it said. Of one without a key a piece of the hello.
+    handshake: Vec<u8>,
+}
+
+fn recorded_handshake() -> Vec<u8> {
+    let mut rx = End::guarded(Guard::Key, &format!("rx 127.0.0.1:0 --patience {LONG}"));
+    let between = Between::listening(rx.port());
+    let line = format!("tx 127.0.0.1:{} --patience {LONG} --workers 1", between.port);
+    let mut tx = End::guarded(Guard::Key, &line);
+    drop((tx.stdin(), rx.drain()));
+    tx.ended(LONG).expect("no hang").delivered();
+    between.said(0, true)
+}
+
+fn recorded() -> Recorded {
     let mut rx = End::start(&format!("rx 127.0.0.1:0 --patience {LONG}"));
     let relay = Relay::judging(rx.port(), |_, _| Fate::Pass);
     let mut tx = End::start(&format!("tx 127.0.0.1:{} --patience {LONG}", relay.port));
     let mut words = Vec::new();
-    relay.hello().encode(&mut words);
+    let hello = relay.hello();
+    hello.encode(&mut words);
     Frame::Ping(Ping { token: 1, sent_feet: 0, window_blocked: false }).encode(&mut words);
     drop((tx.stdin(), rx.drain()));
-    words
+    Recorded { hello, handshake: words[..30].to_vec(), plain: words }
 }
 
 /// One stranger, from one of a few addresses: it says something and goes, or stays and says no more.
-fn call(port: u16, number: u64, recording: &[u8]) -> Option<TcpStream> {
+fn call(port: u16, number: u64, recorded: &Recorded) -> Option<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
     let host = 2 + (number % 3) as u8;
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0));
@@ -111,19 +134,18 @@ fn call(port: u16, number: u64, recording: &[u8]) -> Option<TcpStream> {
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     socket.connect(&SockAddr::from(to)).expect("it listens");
     let mut stream = TcpStream::from(socket);
-    let hello = || Hello::decode(recording).expect("it was one").expect("a whole one").0;
     let words = match number % 7 {
         0 => (0..4000).flat_map(|n| scatter(n).to_le_bytes()).collect(),
         1 => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
-        2 => recording.to_vec(),
+        2 => recorded.plain.clone(),
         3 | 4 => {
             let kind = if number.is_multiple_of(2) { HelloKind::Join } else { HelloKind::New };
             let session = SessionId(u128::from(scatter(number)).to_le_bytes());
             let mut words = Vec::new();
-            Hello { kind, session, ..hello() }.encode(&mut words);
+            Hello { kind, session, ..recorded.hello.clone() }.encode(&mut words);
             words
         }
-        5 => recording[..recording.len().min(30)].to_vec(),
+        5 => recorded.handshake.clone(),
         _ => Vec::new(),
     };
     // It may be turned away before it has said all.
