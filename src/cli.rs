@@ -66,7 +66,7 @@ Examples:
                                                       over two networks, the first one preferred
   viamillipede rx --connect host:5000 > copy          receive from one that waits with `tx --listen`
   viamillipede rx 5000 -- zfs receive pool/copy
-  viamillipede tx host:5000 --source 'zfs send pool/fs@now'
+  viamillipede tx --key-file ~/backup.key host:5000 --source 'zfs send pool/fs@now'
                                                       from program to program: a part is never
                                                       taken for the whole
   zfs send pool/fs@now | viamillipede tx --ssh backup@host -- zfs receive pool/copy
@@ -299,7 +299,8 @@ fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let least_feet = min_window_feet(workers);
     let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
-    Ok(Unkeyed::new(Command::Loop(config::Loop { common, input, output, packaging, workers }), key))
+    let settings = config::Loop { common, input, output, packaging, workers };
+    Ok(Unkeyed::new(Command::Loop(settings), key))
 }
 
 fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {

@@ -10,17 +10,16 @@ use std::thread;
 use std::time::Duration;
 use viamillipede::cli::{self, Request};
 use viamillipede::command::guardian;
-use viamillipede::config::Command;
+use viamillipede::config::{Command, Output};
 use viamillipede::error::{Error, one_line};
 use viamillipede::key::{self, Found, Key};
 use viamillipede::news::News;
-use viamillipede::sink::Sink;
 use viamillipede::source::Source;
 use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
 use viamillipede::watch::say::Say;
 use viamillipede::watch::{Watch, ready};
-use viamillipede::{both, rx, sink, ssh, stdio, tx};
+use viamillipede::{both, rx, sink, ssh, tx};
 
 /// How long the last words may take on a stderr that blocks.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -121,7 +120,7 @@ fn keygen(path: Option<&Path>) -> Result<(), Error> {
 
 /// Writes help, the version or a key to stdout, the only things that are not the stream.
 fn show(text: &str) -> Result<(), Error> {
-    let mut stdout = Box::new(stdio::Stdout::open()?);
+    let mut stdout = sink::open(&Output::Stdout)?;
     stdout.write_all(text.as_bytes())?;
     stdout.close()
 }
