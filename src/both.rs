@@ -30,8 +30,8 @@ pub struct Ports {
     pub sink: Box<dyn Sink>,
     /// What the sending end counts.
     pub stats: Arc<Stats>,
-    /// Signals that end the run; each is sent once for each end.
-    pub interrupt: Receiver<i32>,
+    /// What ends the run, sent once for each end.
+    pub interrupt: Receiver<Error>,
 }
 
 /// Carries the source to the sink.
@@ -53,7 +53,8 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
             let _ = all.iter().try_for_each(|at| address.send(*at));
         };
         let (stats, interrupt) = (receiver_stats, interrupt_receiver);
-        let ports = rx::Ports { sink, stats, news: News::unheard(), interrupt, announce };
+        let (news, spare) = (News::unheard(), None);
+        let ports = rx::Ports { sink, stats, news, interrupt, announce, spare };
         let received = rx::run(&receiving, ports);
         // Where the ends have not met the sender would go on looking for it.
         if let Some((code, reason)) = received.as_ref().err().and_then(Error::farewell) {
@@ -78,7 +79,8 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         rendezvous: Rendezvous::Dial { dests: vec![dest], workers: config.workers },
     };
     let announce = &mut |_: &[SocketAddr]| {};
-    let ports = tx::Ports { source, stats, news: News::unheard(), interrupt, announce };
+    let ports =
+        tx::Ports { source, stats, news: News::unheard(), interrupt, announce, spare: None };
     let sent = tx::run(&sending, ports);
     match sent {
         Ok(delivered) => results.recv().unwrap_or_else(|_| Err(gone())).map(|_| delivered),

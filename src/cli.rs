@@ -6,6 +6,7 @@
 mod ends;
 mod explain;
 mod keys;
+mod ssh;
 
 pub use keys::Unkeyed;
 
@@ -17,8 +18,9 @@ use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::proto::hello::min_window_feet;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
-use ends::{InputArgs, OutputArgs};
+use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
+use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub enum Request {
     Run(Unkeyed),
     /// A new key into this new file, or to stdout.
     Keygen(Option<PathBuf>),
+    /// The far end, which a near end elsewhere has started through ssh.
+    Remote,
     /// This text on stdout: help, or the version.
     Show(String),
 }
@@ -47,6 +51,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Rx(args) => rx(args).map(Request::Run),
         Sub::Loop(args) => both(args).map(Request::Run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
+        Sub::Remote { stdio: _ } => Ok(Request::Remote),
     }
 }
 
@@ -64,6 +69,9 @@ Examples:
   viamillipede tx --key-file ~/backup.key host:5000 --source 'zfs send pool/fs@now'
                                                       from program to program: a part is never
                                                       taken for the whole
+  zfs send pool/fs@now | viamillipede tx --ssh backup@host -- zfs receive pool/copy
+  viamillipede rx --ssh host --source 'zfs send pool/fs@now' -o now.zfs
+                                                      push and pull: ssh starts the other end
 
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6 command failed,
 7 busy, 128+N ended by signal N.";
@@ -89,6 +97,12 @@ enum Sub {
     Loop(LoopArgs),
     /// Make a key for both ends
     Keygen(KeygenArgs),
+    /// The far end of --ssh
+    #[command(hide = true)]
+    Remote {
+        #[arg(long, required = true)]
+        stdio: bool,
+    },
 }
 
 #[derive(Args)]
@@ -96,21 +110,23 @@ struct TxArgs {
     /// Where the receiver waits: HOST:PORT or [V6]:PORT, perhaps with ,bind=ADDR or ,bind=IFACE
     /// (local address or interface) and ,workers=N; several are several ways to the same receiver,
     /// the preferred first. With --listen: PORT, HOST:PORT or [V6%SCOPE]:PORT
-    #[arg(required = true, value_name = "DEST")]
+    #[arg(required_unless_present = "ssh", value_name = "DEST")]
     places: Vec<String>,
     /// Wait for the receiver instead of dialling it
-    #[arg(long, help_heading = CONNECTIONS)]
+    #[arg(long, help_heading = CONNECTIONS, conflicts_with = "ssh")]
     listen: bool,
     #[command(flatten)]
     input: InputArgs,
+    #[command(flatten)]
+    output: FarOutputArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
     common: CommonArgs,
-    #[arg(last = true, hide = true)]
-    program: Vec<OsString>,
 }
 
 #[derive(Args)]
@@ -118,15 +134,21 @@ struct RxArgs {
     /// Where to wait for the transmitter: PORT, HOST:PORT or [V6%SCOPE]:PORT; port 0 picks a free
     /// one. With --connect: HOST:PORT or [V6]:PORT, perhaps with ,bind=ADDR or ,bind=IFACE and
     /// ,workers=N
-    #[arg(required = true, value_name = "LISTEN")]
+    #[arg(required_unless_present = "ssh", value_name = "LISTEN")]
     places: Vec<String>,
     /// Dial the transmitter instead of waiting for it
-    #[arg(long, help_heading = CONNECTIONS)]
+    #[arg(long, help_heading = CONNECTIONS, conflicts_with = "ssh")]
     connect: bool,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
+    input: FarInputArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
+    #[command(flatten)]
     connections: ConnectionArgs,
+    #[command(flatten)]
+    packing: PackingArgs,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -221,8 +243,29 @@ enum When {
 #[derive(Clone, Copy)]
 struct Patience(Option<Duration>);
 
+impl PackingArgs {
+    /// A receiver does not pack, unless it starts the transmitter too.
+    fn refuse(&self) -> Result<(), Error> {
+        let said = [
+            ("--zstd", self.zstd.is_some()),
+            ("--lz4", self.lz4),
+            ("--foot-size", self.foot_size.is_some()),
+            ("--size", self.size.is_some()),
+        ];
+        said.iter().find(|(_, is_said)| *is_said).map_or(Ok(()), |(what, _)| {
+            Err(ssh::only_with_ssh(what, "without --ssh the transmitter is told"))
+        })
+    }
+}
+
 fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
-    ends::no_command(&args.program)?;
+    let output = args.output.near();
+    if args.ssh.is_asked() {
+        let TxArgs { input, ssh, places, connections, packing, common, .. } = args;
+        let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
+        return ssh::push(pair, input, output);
+    }
+    ends::no_output(&output)?;
     let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
@@ -232,6 +275,14 @@ fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
 }
 
 fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
+    let input = args.input.near();
+    if args.ssh.is_asked() {
+        let RxArgs { output, ssh, places, connections, packing, common, .. } = args;
+        let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
+        return ssh::pull(pair, input, output);
+    }
+    ends::no_input(&input)?;
+    args.packing.refuse()?;
     let output = args.output.read()?;
     let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
     let key = args.common.key.source(!args.connect);
@@ -246,7 +297,7 @@ fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
     let least_feet = min_window_feet(workers);
-    let key = args.common.key.source_of_loop();
+    let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
     let settings = config::Loop { common, input, output, packaging, workers };
     Ok(Unkeyed::new(Command::Loop(settings), key))

@@ -5,8 +5,10 @@
 
 pub mod bytes;
 pub mod place;
+pub mod ssh;
 
 pub use place::{Bind, Dest, Listen};
+pub use ssh::{Direct, Near, Ssh, SshCommand, Task};
 
 pub use crate::codec::{Packing, ZSTD_LEVELS};
 use crate::error::Error;
@@ -43,6 +45,8 @@ pub enum Command {
     Rx(Rx),
     /// Both ends in this process.
     Loop(Loop),
+    /// The other end is started through ssh.
+    Ssh(Box<Ssh>),
 }
 
 /// Settings of `tx`.

@@ -38,6 +38,16 @@ pub enum Error {
         /// What would do instead.
         hint: Option<String>,
     },
+    /// The other end could not be started.
+    #[error("{what}: {cause}")]
+    Unstarted {
+        /// The machine where it should be.
+        what: String,
+        /// Why it is not.
+        cause: String,
+        /// What would do instead.
+        hint: String,
+    },
     /// Silence, interruption or restart of the other end.
     #[error("{what}: {cause}")]
     PeerLost {
@@ -106,7 +116,7 @@ impl Error {
     /// The exit code of a process that ends with this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Io { .. } => 1,
+            Error::Io { .. } | Error::Unstarted { .. } => 1,
             Error::Usage { .. } => 2,
             Error::Refused { .. } => 3,
             Error::PeerLost { .. } | Error::OutcomeUnknown => 4,
@@ -156,6 +166,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Usage { hint, .. } | Error::Refused { hint, .. } => hint.as_deref(),
+            Error::Unstarted { hint, .. } => Some(hint),
             Error::OutcomeUnknown => Some("the receiver knows: its own exit code says it"),
             _ => None,
         }

@@ -36,6 +36,11 @@ impl Key {
         Ok(Key(Zeroizing::new(link::random()?)))
     }
 
+    /// The key of these bytes.
+    pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Key {
+        Key(Zeroizing::new(*bytes))
+    }
+
     /// Its bytes, for deriving what is used of it.
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0

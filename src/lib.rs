@@ -61,6 +61,8 @@
 //! same thing once its hello is answered. The dialling end makes up a random session id; the first hello
 //! opens the session, and after it only connections of that session come in. A process that was restarted
 //! does not know the session, says so, and the other end gives up: there is no resuming across processes.
+//! With [`ssh`] the near end dials, whichever way the stream flows; where none of its connections comes up,
+//! one more goes through the ssh session, and is the same thing too.
 //!
 //! # Protection
 //!
@@ -82,6 +84,7 @@
 //! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
 //! - [`key`]: the secret that two ends share: how it is written, kept, found and made; `tls`: what it protects,
 //!   and how.
+//! - [`ssh`]: the other end started through ssh, to push to it or to pull from it.
 //! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
 //!   [`error`]: what can go wrong, and the exit codes.
 
@@ -107,6 +110,7 @@ pub mod proto;
 pub mod rx;
 pub mod sink;
 pub mod source;
+pub mod ssh;
 pub mod stats;
 pub mod stdio;
 mod team;

@@ -103,9 +103,28 @@ pub struct Setup {
     pub cancel: Cancel,
 }
 
-/// Brings connections up, by dialling or by listening. `announce` hears each address that accepts.
+/// Another way to the other end than those that are dialled: one connection, less welcome than any of
+/// theirs.
+#[derive(Clone)]
+pub struct Spare {
+    /// What it is called.
+    pub name: String,
+    /// It is taken where there has been no connection for this long.
+    pub after: Duration,
+    /// Makes a connection.
+    pub open: Arc<dyn Fn() -> io::Result<Socket> + Send + Sync>,
+}
+
+/// The links by name, the preferred first; none where this end listens.
+pub fn names(rendezvous: &Rendezvous, spare: Option<&Spare>) -> Vec<String> {
+    rendezvous.names().into_iter().chain(spare.map(|spare| spare.name.clone())).collect()
+}
+
+/// Brings connections up, by dialling or by listening. `announce` hears each address that accepts. A
+/// `spare` way is for who dials.
 pub fn start(
     rendezvous: &Rendezvous,
+    spare: Option<Spare>,
     setup: Setup,
     announce: &mut dyn FnMut(SocketAddr),
 ) -> Result<Receiver<Event>, Error> {
@@ -127,7 +146,8 @@ pub fn start(
     };
     match rendezvous {
         Rendezvous::Dial { dests, workers } => {
-            dial::start(dests, *workers, setup.wish, &setup.name, &crew)?;
+            let ways = dial::Ways { dests, workers: *workers, spare };
+            dial::start(ways, setup.wish, &setup.name, &crew)?;
         }
         Rendezvous::Listen(listens) => {
             let gate = Gate::new(Listener {

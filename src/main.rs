@@ -1,6 +1,6 @@
 //! parse → run → one error line → exit code.
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::net::SocketAddr;
 use std::panic;
 use std::path::Path;
@@ -19,7 +19,7 @@ use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
 use viamillipede::watch::say::Say;
 use viamillipede::watch::{Watch, ready};
-use viamillipede::{both, rx, sink, tx};
+use viamillipede::{both, rx, sink, ssh, tx};
 
 /// How long the last words may take on a stderr that blocks.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -31,12 +31,15 @@ fn main() {
     let say = Say::start();
     abort_on_defect(say.clone());
     let outcome = cli::parse(std::env::args_os()).and_then(|request| match request {
-        Request::Show(text) => show(&text),
-        Request::Keygen(file) => keygen(file.as_deref()),
-        Request::Run(run) => run.find_key().and_then(|(command, key)| carry(&command, &key, &say)),
+        Request::Show(text) => show(&text).map(|()| 0),
+        Request::Keygen(file) => keygen(file.as_deref()).map(|()| 0),
+        Request::Remote => ssh::far::run(&say),
+        Request::Run(run) => {
+            run.find_key().and_then(|(command, key)| carry(&command, &key, &say)).map(|()| 0)
+        }
     });
     let code = match outcome {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(error) => {
             say.last(&error.report());
             error.exit_code()
@@ -53,15 +56,17 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
         Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
         Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
         Command::Loop(both) => (Role::Sender, &both.common, Vec::new()),
+        Command::Ssh(pair) => (pair.near.role(), pair.common(), Vec::new()),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let stats = Arc::new(Stats::new(role, threads));
     let say = say.at(common.verbosity);
-    let (interrupt, interrupted) = bounded(2);
+    let (stop, interrupt) = bounded(2);
+    let stop_on_signal = stop.clone();
     let on_signal = move |signal| {
         // Once for each end that may be in this process.
-        let _ = interrupt.try_send(signal);
-        let _ = interrupt.try_send(signal);
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
     };
     let watch = Watch::start(Arc::clone(&stats), &say, common, names, on_signal)?;
     let ready = |addresses: &[SocketAddr]| {
@@ -69,7 +74,7 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
             say.always(&ready::lines(addresses, key));
         }
     };
-    let outcome = between_ends(command, &stats, ready, watch.news(), interrupted);
+    let outcome = between_ends(command, &stats, &say, ready, watch.news(), (stop, interrupt));
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.is_ok(), digest.as_ref());
     outcome.map(drop)
@@ -78,24 +83,28 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
 fn between_ends(
     command: &Command,
     stats: &Arc<Stats>,
+    say: &Say,
     mut ready: impl FnMut(&[SocketAddr]),
     news: News,
-    interrupt: Receiver<i32>,
+    (stop, interrupt): (Sender<Error>, Receiver<Error>),
 ) -> Result<Delivered, Error> {
     let stats = Arc::clone(stats);
     let announce = &mut ready;
     match command {
         Command::Tx(settings) => {
             let source = Source::open(&settings.input)?;
-            tx::run(settings, tx::Ports { source, stats, news, interrupt, announce })
+            tx::run(settings, tx::Ports { source, stats, news, interrupt, announce, spare: None })
         }
         Command::Rx(settings) => {
             let sink = sink::open(&settings.output)?;
-            rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce })
+            rx::run(settings, rx::Ports { sink, stats, news, interrupt, announce, spare: None })
         }
         Command::Loop(settings) => {
             let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);
             both::run(settings, both::Ports { source, sink, stats, interrupt })
+        }
+        Command::Ssh(pair) => {
+            ssh::run(pair, ssh::Ports { stats, news, say: say.clone(), stop, interrupt })
         }
     }
 }

@@ -12,6 +12,8 @@ const QUEUE: usize = 256;
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
+    /// These links are dialled from now on, the preferred first.
+    Dialling(Vec<String>),
     /// A connection came up.
     Up {
         /// The connection.

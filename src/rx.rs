@@ -14,7 +14,7 @@ use crate::cancel::Cancel;
 use crate::config;
 use crate::error::Error;
 use crate::foot::MAX_FOOT_BYTES;
-use crate::link::{self, Setup};
+use crate::link::{self, Setup, Spare};
 use crate::news::News;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
 use crate::proto::liveness::Pace;
@@ -33,23 +33,25 @@ pub struct Ports<'a> {
     pub stats: Arc<Stats>,
     /// Hears what becomes of links.
     pub news: News,
-    /// Signals that end the run.
-    pub interrupt: Receiver<i32>,
+    /// What ends the run before its end: signals.
+    pub interrupt: Receiver<Error>,
     /// Hears all addresses at once, when they accept connections; none where this end dials.
     pub announce: &'a mut dyn FnMut(&[SocketAddr]),
+    /// Another way, for when those that are dialled do not work.
+    pub spare: Option<Spare>,
 }
 
 /// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
 /// all of patience to learn it.
 pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { mut sink, stats, news, interrupt, announce } = ports;
+    let Ports { mut sink, stats, news, interrupt, announce, spare } = ports;
     let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
     let inlets = Arc::clone(&intake);
     let setup = Setup {
         role: Role::Receiver,
-        wish: wish(config),
+        wish: wish(config, spare.is_some()),
         name: config.common.name.clone(),
         security: config.common.security.clone(),
         inlet: Arc::new(move |settled: &Settled| inlets.inlet(settled)),
@@ -57,10 +59,10 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
         news: news.clone(),
         cancel: cancel.clone(),
     };
+    let names = link::names(&config.rendezvous, spare.as_ref());
     let mut addresses = Vec::new();
-    let events = link::start(&config.rendezvous, setup, &mut |at| addresses.push(at))?;
+    let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
     announce(&addresses);
-    let names = config.rendezvous.names();
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
@@ -77,8 +79,9 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
     outcome
 }
 
-fn wish(config: &config::Rx) -> Wish {
-    let workers = config.rendezvous.workers().unwrap_or(MAX_WORKERS);
+fn wish(config: &config::Rx, has_spare: bool) -> Wish {
+    let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
+    let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
     Wish {
         foot_bytes: MAX_FOOT_BYTES,
         workers,

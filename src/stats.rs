@@ -13,7 +13,7 @@ pub use worker::{WorkerRow, WorkerState};
 
 use crate::proto::{LinkId, WorkerId};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -123,6 +123,7 @@ pub struct Stats {
     pub cumulative: Figure,
 
     started: OnceLock<Instant>,
+    best_link: AtomicU16,
     expected_bytes: OnceLock<u64>,
     workers: Mutex<BTreeMap<WorkerId, Arc<WorkerRow>>>,
 }
@@ -153,6 +154,7 @@ impl Stats {
             limit: Figure::default(),
             cumulative: Figure::default(),
             started: OnceLock::new(),
+            best_link: AtomicU16::new(u16::MAX),
             expected_bytes: OnceLock::new(),
             workers: Mutex::default(),
         }
@@ -175,9 +177,15 @@ impl Stats {
 
     /// A worker has a connection to `peer`. It keeps the row, and updates it without a lock.
     pub fn join(&self, worker: WorkerId, link: LinkId, peer: String) -> Arc<WorkerRow> {
+        self.best_link.fetch_min(link.0, Relaxed);
         let row = Arc::new(WorkerRow::new(link, peer));
         self.table().insert(worker, Arc::clone(&row));
         row
+    }
+
+    /// Whether there ever was a connection over one of the first links, this many.
+    pub fn has_known(&self, links: u16) -> bool {
+        self.best_link.load(Relaxed) < links
     }
 
     /// The worker's connection is no more. Whether it was *lost* is the caller's to count.

@@ -43,6 +43,21 @@ pub fn stdin() -> Result<File, Error> {
     fd.map(File::from).map_err(|error| Error::io("stdin", error))
 }
 
+/// Takes both over for what is not a stream: from now on descriptor 0 leads nowhere and 1 to stderr, for us
+/// and for the programs that we start.
+pub fn take_over() -> Result<(File, File), Error> {
+    let failed = |error| Error::io("stdin and stdout", error);
+    let from = stdin()?;
+    is_open().map_err(failed)?;
+    let to = io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(failed)?;
+    let nowhere = File::open("/dev/null").map_err(|error| Error::io("/dev/null", error))?;
+    nix::unistd::dup2_stdin(nowhere).map_err(|error| failed(error.into()))?;
+    nix::unistd::dup2_stdout(io::stderr()).map_err(|error| failed(error.into()))?;
+    pipe::widen(&from);
+    pipe::widen(&to);
+    Ok((from, to))
+}
+
 /// Told to the other end like any failure of the sink, so not when stdout is opened but when it is used.
 fn is_open() -> io::Result<()> {
     if STDOUT_CLOSED.load(Relaxed) { Err(closed()) } else { Ok(()) }

@@ -15,7 +15,7 @@ use crate::codec::Packing;
 use crate::config;
 use crate::error::Error;
 use crate::foot::Hash;
-use crate::link::{self, NoFeet, Setup};
+use crate::link::{self, NoFeet, Setup, Spare};
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
@@ -37,10 +37,12 @@ pub struct Ports<'a> {
     pub stats: Arc<Stats>,
     /// Hears what becomes of links.
     pub news: News,
-    /// Signals that end the run.
-    pub interrupt: Receiver<i32>,
+    /// What ends the run before its end: signals.
+    pub interrupt: Receiver<Error>,
     /// Hears all addresses at once, when they accept connections; none where this end dials.
     pub announce: &'a mut dyn FnMut(&[SocketAddr]),
+    /// Another way, for when those that are dialled do not work.
+    pub spare: Option<Spare>,
 }
 
 /// A stream that was delivered.
@@ -54,7 +56,7 @@ pub struct Delivered {
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
 pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { source, stats, news, interrupt, announce } = ports;
+    let Ports { source, stats, news, interrupt, announce, spare } = ports;
     let failures = source.failures();
     if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
         stats.expect_bytes(bytes);
@@ -62,7 +64,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let setup = Setup {
         role: Role::Sender,
-        wish: wish(config),
+        wish: wish(config, spare.is_some()),
         name: config.common.name.clone(),
         security: config.common.security.clone(),
         inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
@@ -70,10 +72,10 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         news: news.clone(),
         cancel: cancel.clone(),
     };
+    let names = link::names(&config.rendezvous, spare.as_ref());
     let mut addresses = Vec::new();
-    let events = link::start(&config.rendezvous, setup, &mut |at| addresses.push(at))?;
+    let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
     announce(&addresses);
-    let names = config.rendezvous.names();
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
@@ -115,8 +117,9 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     outcome
 }
 
-fn wish(config: &config::Tx) -> Wish {
-    let workers = config.rendezvous.workers().unwrap_or(MAX_WORKERS);
+fn wish(config: &config::Tx, has_spare: bool) -> Wish {
+    let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
+    let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
     Wish {
         foot_bytes: config.packaging.foot_bytes,
         workers,

@@ -9,6 +9,8 @@ mod keys;
 mod lab;
 mod rules;
 mod sim;
+#[cfg(target_os = "linux")]
+mod ssh;
 mod tls;
 mod transfers;
 mod wire;

@@ -2,6 +2,7 @@
 //!
 //! Knows which of them cannot go together. Does not open anything.
 
+use super::ssh::only_with_ssh;
 use crate::config::{Input, Output};
 use crate::error::Error;
 use clap::Args;
@@ -41,6 +42,50 @@ pub(super) struct OutputArgs {
     command: Vec<OsString>,
 }
 
+/// Where the stream comes from on the host that `rx --ssh` names.
+#[derive(Args)]
+#[command(next_help_heading = "Through ssh")]
+pub(super) struct FarInputArgs {
+    /// With --ssh: transmit FILE, on HOST
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// With --ssh: run CMD with `sh -c` on HOST and transmit what it writes; it counts only when CMD exits
+    /// with 0
+    #[arg(long, value_name = "CMD", conflicts_with = "input")]
+    source: Option<OsString>,
+}
+
+/// Where the stream goes on the host that `tx --ssh` names.
+#[derive(Args)]
+#[command(next_help_heading = "Through ssh")]
+pub(super) struct FarOutputArgs {
+    /// With --ssh: write FILE, on HOST: as FILE.part, which is renamed when the stream is whole
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// With --ssh: let --output replace a FILE or FILE.part that is there, or write to a block device
+    #[arg(long)]
+    force: bool,
+    /// With --ssh: run COMMAND on HOST and write to its stdin; its arguments arrive as they are, without
+    /// any shell, and its stdout goes to stderr here
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl FarInputArgs {
+    /// The same, as if they were of this end.
+    pub(super) fn near(&self) -> InputArgs {
+        InputArgs { input: self.input.clone(), source: self.source.clone() }
+    }
+}
+
+impl FarOutputArgs {
+    /// The same, as if they were of this end.
+    pub(super) fn near(&self) -> OutputArgs {
+        let FarOutputArgs { output, force, command } = self;
+        OutputArgs { output: output.clone(), force: *force, command: command.clone() }
+    }
+}
+
 impl InputArgs {
     pub(super) fn read(self) -> Result<Input, Error> {
         match (self.input, self.source) {
@@ -75,9 +120,25 @@ impl OutputArgs {
     }
 }
 
-/// A COMMAND takes a stream, so it has no place where one comes from.
-pub(super) fn no_command(command: &[OsString]) -> Result<(), Error> {
-    let Some(first) = command.first() else { return Ok(()) };
+/// Nothing that is for the end where a stream comes from.
+pub(super) fn no_input(input: &InputArgs) -> Result<(), Error> {
+    let hint = "without --ssh it is for the transmitting end";
+    match input {
+        InputArgs { input: Some(_), .. } => Err(only_with_ssh("--input", hint)),
+        InputArgs { source: Some(_), .. } => Err(only_with_ssh("--source", hint)),
+        _ => Ok(()),
+    }
+}
+
+/// Nothing that takes a stream, at the end where one comes from.
+pub(super) fn no_output(output: &OutputArgs) -> Result<(), Error> {
+    let hint = "without --ssh it is for the receiving end";
+    match output {
+        OutputArgs { output: Some(_), .. } => return Err(only_with_ssh("--output", hint)),
+        OutputArgs { force: true, .. } => return Err(only_with_ssh("--force", hint)),
+        _ => {}
+    }
+    let Some(first) = output.command.first() else { return Ok(()) };
     let cause = "a COMMAND is for the receiving end";
     let hint = "--source 'CMD' transmits what a program writes";
     Err(Error::usage(first.to_string_lossy(), cause).with_hint(hint))

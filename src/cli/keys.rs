@@ -38,8 +38,8 @@ impl KeyArgs {
         }
     }
 
-    /// Where the key is of two ends in one process.
-    pub(super) fn source_of_loop(&self) -> KeySource {
+    /// Where the key is of two ends of which nobody has to tell the other.
+    pub(super) fn source_of_both(&self) -> KeySource {
         match self.source(true) {
             KeySource::Unsaid { .. } => KeySource::Own,
             said => said,
@@ -68,6 +68,7 @@ impl Unkeyed {
             Command::Tx(tx) => &mut tx.common,
             Command::Rx(rx) => &mut rx.common,
             Command::Loop(both) => &mut both.common,
+            Command::Ssh(ssh) => ssh.common_mut(),
         };
         common.security = security;
         self.command

@@ -1,7 +1,7 @@
 //! What is typed, and what it means.
 
 use super::*;
-use crate::config::{Input, Output};
+use crate::config::{Input, Output, Task};
 use crate::key::{Key, KeySource};
 
 fn request(line: &str) -> Result<Request, Error> {
@@ -26,7 +26,7 @@ fn packing(line: &str) -> Packing {
     match command(line) {
         Command::Tx(tx) => tx.packaging.packing,
         Command::Loop(both) => both.packaging.packing,
-        Command::Rx(_) => panic!("{line} does not pack"),
+        Command::Rx(_) | Command::Ssh(_) => panic!("{line} does not pack"),
     }
 }
 
@@ -160,4 +160,58 @@ fn the_key_is_looked_for_where_the_arguments_say() {
 fn clap_finds_no_fault_with_the_definition() {
     use clap::CommandFactory;
     Line::command().debug_assert();
+}
+
+fn pair(line: &str) -> config::Ssh {
+    match command(line) {
+        Command::Ssh(pair) => *pair,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_push_has_its_sink_there_and_a_pull_its_source() {
+    let push = pair("tx --ssh u@h -z --window 64M -- cat -n");
+    assert!(matches!(push.near, config::Near::Tx(_)));
+    let argv = ["cat", "-n"].map(OsString::from).to_vec();
+    assert_eq!(push.task, Task::Receive(Output::Command(argv)));
+    assert_eq!(
+        (push.command.host.as_str(), push.command.program.as_str()),
+        ("u@h", "viamillipede")
+    );
+    assert_eq!((push.command.words, push.workers), (vec!["ssh".to_owned()], 4));
+    assert_eq!((push.direct, push.dests.len()), (config::Direct::Auto, 0));
+    assert_eq!(push.window_asked, Some(64 << 20));
+    let pull = pair("rx --ssh h -e ssh --direct always --workers 2 a:0 b:7,workers=1 -i f -- cat");
+    let Task::Send(Input::File(path), _) = &pull.task else { panic!("{:?}", pull.task) };
+    assert_eq!(path.as_os_str(), "f");
+    assert_eq!((pull.dests.len(), pull.dests[0].port, pull.workers), (2, 0, 2));
+    assert!(matches!(pull.near, config::Near::Rx(rx) if matches!(rx.output, Output::Command(_))));
+}
+
+#[test]
+fn each_session_through_ssh_has_a_key_of_its_own() {
+    let security = || pair("tx --ssh h -- cat").common().security.clone();
+    let (one, other) = (security(), security());
+    assert!(matches!(one, config::Security::Keyed(_)) && one != other);
+    assert_eq!(pair("tx --plain --ssh h -- cat").common().security, config::Security::Plain);
+}
+
+#[test]
+fn what_goes_with_ssh_only_and_what_ssh_needs_is_told() {
+    for (line, words) in [
+        ("tx --ssh h", "nothing says where the stream goes on HOST"),
+        ("rx --ssh h", "nothing says where the stream comes from on HOST"),
+        ("tx --ssh=-oProxyCommand=x -- cat", "is no host"),
+        ("tx --ssh h --direct never a:1 -- cat", "leaves nothing to dial"),
+        ("tx --ssh h a:b -- cat", "the port is not a number"),
+        ("tx --ssh h -e ' -- cat", "a quote that is not closed"),
+        ("tx --plain --output f h:1", "--output: goes with --ssh HOST only"),
+        ("rx --plain --source x 5000", "--source: goes with --ssh HOST only"),
+        ("rx --plain --lz4 5000", "--lz4: goes with --ssh HOST only"),
+        ("tx --plain h:0", "port 0 cannot be dialled"),
+        ("tx --plain --remote-path x h:1", "--ssh"),
+    ] {
+        assert!(complaint(line).contains(words), "{line}: {}", complaint(line));
+    }
 }

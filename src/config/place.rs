@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv6Addr};
 pub struct Dest {
     /// A name or an address, without brackets; a v6 address may end in `%SCOPE`.
     pub host: String,
-    /// TCP port, never 0.
+    /// TCP port; 0 only where the other end is yet to say which it is.
     pub port: u16,
     /// Where connections leave this machine; none leaves it to the system.
     pub bind: Option<Bind>,
@@ -42,13 +42,19 @@ pub struct Listen {
 impl Dest {
     /// Reads a DEST.
     pub fn parse(text: &str) -> Result<Dest, Error> {
+        let dest = Dest::parse_unsettled(text)?;
+        if dest.port == 0 {
+            return Err(Error::usage(text, "port 0 cannot be dialled").with_hint(DEST_HINT));
+        }
+        Ok(dest)
+    }
+
+    /// Reads a DEST whose port may be 0, for the one that the other end picks.
+    pub fn parse_unsettled(text: &str) -> Result<Dest, Error> {
         let wrong = |cause: String| Error::usage(text, cause).with_hint(DEST_HINT);
         let mut parts = text.split(',');
         let (host, port) = split_place(parts.next().unwrap_or_default()).map_err(wrong)?;
         let host = host.ok_or_else(|| wrong("no host before the port".into()))?;
-        if port == 0 {
-            return Err(wrong("port 0 cannot be dialled".into()));
-        }
         let mut dest = Dest { host, port, bind: None, workers: None };
         for part in parts {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));

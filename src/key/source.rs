@@ -25,7 +25,7 @@ pub enum KeySource {
     Plain,
     /// It is in this file.
     File(PathBuf),
-    /// Both ends are of this process: it is new, and nobody else will ever have it.
+    /// This process has both ends, or starts the other: it is new, and nobody else will ever have it.
     Own,
     /// Nothing.
     Unsaid {

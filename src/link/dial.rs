@@ -6,7 +6,7 @@
 use super::channel::{Channel, is_plain};
 use super::slots::{Claim, Slots};
 use super::worker::{Outbox, Worker};
-use super::{Crew, Event, Miss, random};
+use super::{Crew, Event, Miss, Spare, random};
 use crate::cancel::{Cancel, wait};
 use crate::config::{Dest, shares};
 use crate::error::Error;
@@ -18,6 +18,7 @@ use crate::proto::hello::{
 };
 use crate::tls::TlsError;
 use nix::poll::PollFlags;
+use socket2::Socket;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
@@ -38,62 +39,77 @@ const MAX_REJOIN_WAIT: Duration = Duration::from_secs(1);
 /// lost it dials again sooner.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Starts the dialling threads: their links in the order of `dests`, the shares of `workers` as
-/// [`shares`] says.
-pub(super) fn start(
-    dests: &[Dest],
-    workers: u16,
-    wish: Wish,
-    name: &str,
-    crew: &Crew,
-) -> Result<(), Error> {
+/// How often is looked for other connections before a spare way is taken.
+const LOOKS: u32 = 6;
+
+/// Where connections may go.
+pub(super) struct Ways<'a> {
+    pub(super) dests: &'a [Dest],
+    /// Connections over all DESTs.
+    pub(super) workers: u16,
+    pub(super) spare: Option<Spare>,
+}
+
+/// One of them.
+enum Way {
+    Dest(Dest),
+    Spare(Spare),
+}
+
+/// Starts the dialling threads: their links in the order of the DESTs, the shares of `workers` as
+/// [`shares`] says, and the spare one after them.
+pub(super) fn start(ways: Ways<'_>, wish: Wish, name: &str, crew: &Crew) -> Result<(), Error> {
+    let Ways { dests, workers, spare } = ways;
     let session = SessionId(random()?);
     let shares = shares(dests, workers);
     let welcomed = Arc::new(OnceLock::new());
     let slots = Arc::new(Slots::new(wish.workers));
     let mut index = 0;
+    let mut start = |way, link: usize| {
+        let hello = Hello {
+            versions: VERSIONS,
+            kind: HelloKind::New,
+            session,
+            role: crew.role,
+            worker: index,
+            link: link as u16, // DESTs are fewer than connections, which fit
+            workers: wish.workers,
+            foot_bytes: wish.foot_bytes,
+            window_bytes: wish.window_bytes,
+            verify: wish.verify,
+            pace: wish.pace,
+            name: name.to_owned(),
+        };
+        let dialler = Dialler {
+            way,
+            link: LinkId(hello.link),
+            hello,
+            wish,
+            index,
+            slots: Arc::clone(&slots),
+            welcomed: Arc::clone(&welcomed),
+            crew: crew.clone(),
+        };
+        thread::Builder::new()
+            .name(format!("worker {index}"))
+            .spawn(move || dialler.run())
+            .map_err(|error| Error::io("a thread for a connection", error))?;
+        index += 1;
+        Ok(())
+    };
     // Round by round, so that a session settled to few connections still has every link.
     for round in 0..shares.iter().copied().max().unwrap_or(0) {
         for (link, (dest, share)) in dests.iter().zip(&shares).enumerate() {
-            if round >= *share {
-                continue;
+            if round < *share {
+                start(Way::Dest(dest.clone()), link)?;
             }
-            let hello = Hello {
-                versions: VERSIONS,
-                kind: HelloKind::New,
-                session,
-                role: crew.role,
-                worker: index,
-                link: link as u16, // DESTs are fewer than connections, which fit
-                workers: wish.workers,
-                foot_bytes: wish.foot_bytes,
-                window_bytes: wish.window_bytes,
-                verify: wish.verify,
-                pace: wish.pace,
-                name: name.to_owned(),
-            };
-            let dialler = Dialler {
-                dest: dest.clone(),
-                link: LinkId(hello.link),
-                hello,
-                wish,
-                index,
-                slots: Arc::clone(&slots),
-                welcomed: Arc::clone(&welcomed),
-                crew: crew.clone(),
-            };
-            thread::Builder::new()
-                .name(format!("worker {index}"))
-                .spawn(move || dialler.run())
-                .map_err(|error| Error::io("a thread for a connection", error))?;
-            index += 1;
         }
     }
-    Ok(())
+    spare.map_or(Ok(()), |spare| start(Way::Spare(spare), dests.len()))
 }
 
 struct Dialler {
-    dest: Dest,
+    way: Way,
     link: LinkId,
     hello: Hello,
     wish: Wish,
@@ -134,6 +150,9 @@ impl Dialler {
     fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         loop {
+            if !self.await_need() {
+                return;
+            }
             let attempt = self.attempt();
             let is_short = matches!(attempt, Attempt::Missed(Miss::Short(_)));
             if self.crew.cancel.is_cancelled() {
@@ -165,6 +184,20 @@ impl Dialler {
                 return;
             }
         }
+    }
+
+    /// Waits until a spare way is needed: until there was no connection whenever it was looked for one, for
+    /// as long as it says. False: the run is over.
+    fn await_need(&self) -> bool {
+        let Way::Spare(spare) = &self.way else { return true };
+        let mut looks = 0;
+        while looks < LOOKS {
+            if !matches!(self.crew.cancel.sleep(spare.after / LOOKS), Ok(false)) {
+                return false;
+            }
+            looks = if self.crew.stats.workers().is_empty() { looks + 1 } else { 0 };
+        }
+        true
     }
 
     /// Waits until there is a place to spare; says whether there may be one.
@@ -225,13 +258,9 @@ impl Dialler {
     /// A connection on which a hello was answered; none if there is no place for it any more.
     fn greet(&mut self) -> io::Result<Option<Greeted>> {
         let cancel = &self.crew.cancel;
-        let Dest { host, port, bind, .. } = &self.dest;
-        let addresses = net::resolve(host, *port, cancel, Instant::now() + ANSWER)?;
         // Whoever is short of descriptors finds out before the other end is told anything.
         let outbox = Outbox::new()?;
-        let deadline = Instant::now() + CONNECT;
-        let socket = net::connect(&addresses, bind.as_ref(), cancel, deadline)?;
-        let peer = socket.peer_addr()?.as_socket().map_or_else(String::new, |it| it.to_string());
+        let (socket, peer) = self.connect()?;
         let mut channel = self.crew.channel(socket)?;
         let opened = persist(&mut channel, cancel, Instant::now() + ANSWER, Channel::open);
         let Some(claim) = self.slots.claim(self.link, self.index) else { return Ok(None) };
@@ -253,6 +282,25 @@ impl Dialler {
         let (answer, read_ahead) = read_answer(&mut channel, Vec::new(), cancel, asked + ANSWER)?;
         let rtt = asked.elapsed();
         Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, outbox, claim }))
+    }
+
+    /// A connection, and what its other end is called.
+    fn connect(&self) -> io::Result<(Socket, String)> {
+        let cancel = &self.crew.cancel;
+        match &self.way {
+            Way::Dest(Dest { host, port, bind, .. }) => {
+                let addresses = net::resolve(host, *port, cancel, Instant::now() + ANSWER)?;
+                let deadline = Instant::now() + CONNECT;
+                let socket = net::connect(&addresses, bind.as_ref(), cancel, deadline)?;
+                let peer = socket.peer_addr()?.as_socket();
+                Ok((socket, peer.map_or_else(String::new, |it| it.to_string())))
+            }
+            Way::Spare(spare) => {
+                let socket = (spare.open)()?;
+                socket.set_nonblocking(true)?;
+                Ok((socket, spare.name.clone()))
+            }
+        }
     }
 
     /// Is the worker until the connection ends; says whether it was a good one.

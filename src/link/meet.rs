@@ -146,7 +146,7 @@ impl Miss {
 /// where to, ends the wait.
 pub fn meet(
     events: &Receiver<Event>,
-    interrupt: &Receiver<i32>,
+    interrupt: &Receiver<Error>,
     failures: &Receiver<Error>,
     names: &[String],
     patience: Option<Duration>,
@@ -172,8 +172,8 @@ pub fn meet(
                 Ok(Event::Frame(..) | Event::Written(_) | Event::Down(..)) => {}
                 Err(_) => return Err(gave_up("every connection", "its thread ended")),
             },
-            recv(interrupt) -> signal => match signal {
-                Ok(signal) => return Err(Error::Signal(signal)),
+            recv(interrupt) -> error => match error {
+                Ok(error) => return Err(error),
                 Err(_) => interrupt = never(),
             },
             recv(failures) -> failure => match failure {

@@ -4,11 +4,11 @@
 //! Knows no message and no limit of one; see [`super::frame`] and [`super::hello`].
 
 /// Length of the check of a message.
-pub(super) const CHECK_BYTES: usize = 8;
+pub(crate) const CHECK_BYTES: usize = 8;
 
 /// What is wrong with a body; the message adds its own name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     /// The body ends too soon, or goes on after its last field.
     Length,
     /// This field holds what it never may.
@@ -16,37 +16,37 @@ pub(super) enum Malformed {
 }
 
 /// The fields of a body, taken off its front one after the other.
-pub(super) struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Fields<'a> {
+    pub(crate) fn new(body: &'a [u8]) -> Fields<'a> {
         Fields(body)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (field, rest) = self.0.split_first_chunk().ok_or(Malformed::Length)?;
         self.0 = rest;
         Ok(*field)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Malformed> {
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Malformed> {
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, Malformed> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// A byte that is 0 or 1.
-    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, Malformed> {
+    pub(crate) fn flag(&mut self, field: &'static str) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -55,46 +55,51 @@ impl<'a> Fields<'a> {
     }
 
     /// Reserved bytes: a later version may give them a meaning, so nothing else may stand there now.
-    pub(super) fn zeros<const N: usize>(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn zeros<const N: usize>(&mut self) -> Result<(), Malformed> {
         if self.array()? == [0; N] { Ok(()) } else { Err(Malformed::Value("reserved bytes")) }
     }
 
+    /// This many bytes of whatever they are.
+    pub(crate) fn bytes(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed::Length)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
     /// UTF-8 of this many bytes.
-    pub(super) fn text(
+    pub(crate) fn text(
         &mut self,
         text_bytes: usize,
         field: &'static str,
     ) -> Result<&'a str, Malformed> {
-        let (text, rest) = self.0.split_at_checked(text_bytes).ok_or(Malformed::Length)?;
-        self.0 = rest;
-        str::from_utf8(text).map_err(|_| Malformed::Value(field))
+        str::from_utf8(self.bytes(text_bytes)?).map_err(|_| Malformed::Value(field))
     }
 
     /// How many bytes are left.
-    pub(super) fn left_bytes(&self) -> usize {
+    pub(crate) fn left_bytes(&self) -> usize {
         self.0.len()
     }
 
     /// Asserts that the body ends here.
-    pub(super) fn end(&self) -> Result<(), Malformed> {
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed::Length) }
     }
 }
 
 /// The check of a message: the first bytes of BLAKE3 over what stands before the check and after it.
-pub(super) fn check(head: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {
+pub(crate) fn check(head: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {
     let hash = blake3::Hasher::new().update(head).update(body).finalize();
     *hash.as_bytes().first_chunk().expect("32 bytes begin with 8")
 }
 
 /// The text with its control characters replaced, so that a peer cannot steer a terminal. Never
 /// longer than before.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The beginning of the text that fits, whole characters only.
-pub(super) fn truncated(text: &str, max_bytes: usize) -> &str {
+pub(crate) fn truncated(text: &str, max_bytes: usize) -> &str {
     let mut end = text.len().min(max_bytes);
     while !text.is_char_boundary(end) {
         end -= 1;

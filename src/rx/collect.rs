@@ -34,7 +34,7 @@ pub(super) struct Inputs {
     pub(super) writer: Writer,
     pub(super) remains: Remains,
     pub(super) failures: Receiver<Error>,
-    pub(super) interrupt: Receiver<i32>,
+    pub(super) interrupt: Receiver<Error>,
 }
 
 /// Takes the stream to its end. `first` is the connection that was met.
@@ -92,7 +92,7 @@ struct Channels {
     unpacked: Receiver<Unpacked>,
     /// Hears when the sink fails by itself.
     failures: Receiver<Error>,
-    interrupt: Receiver<i32>,
+    interrupt: Receiver<Error>,
 }
 
 struct Collect {
@@ -151,11 +151,11 @@ impl Collect {
                     Ok(error) => return Err(error),
                     Err(_) => failures = never(),
                 },
-                recv(interrupt) -> signal => match signal {
+                recv(interrupt) -> error => match error {
                     // The sink has succeeded: all that a signal can end is the wait for the sender's
                     // last word.
                     Ok(_) if self.is_delivered => self.finished = true,
-                    Ok(signal) => return Err(Error::Signal(signal)),
+                    Ok(error) => return Err(error),
                     Err(_) => interrupt = never(),
                 },
                 default(wait) => {}

@@ -35,7 +35,7 @@ pub(super) struct Inputs {
     pub(super) progress: Receiver<Progress>,
     pub(super) remains: Remains,
     pub(super) failures: Receiver<Error>,
-    pub(super) interrupt: Receiver<i32>,
+    pub(super) interrupt: Receiver<Error>,
 }
 
 /// Carries the stream to its end. `first` is the connection that was met.
@@ -85,7 +85,7 @@ struct Channels {
     progress: Receiver<Progress>,
     /// Hears when the source fails by itself.
     failures: Receiver<Error>,
-    interrupt: Receiver<i32>,
+    interrupt: Receiver<Error>,
 }
 
 struct Dispatch {
@@ -146,8 +146,8 @@ impl Dispatch {
                     Ok(error) => return Err(error),
                     Err(_) => failures = never(),
                 },
-                recv(interrupt) -> signal => match signal {
-                    Ok(signal) => return Err(Error::Signal(signal)),
+                recv(interrupt) -> error => match error {
+                    Ok(error) => return Err(error),
                     Err(_) => interrupt = never(),
                 },
                 default(wait) => {}

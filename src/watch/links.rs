@@ -118,6 +118,7 @@ impl Links {
             return;
         }
         match fact {
+            Fact::Dialling(names) => (self.names, self.began) = (names, now),
             Fact::Up { worker, link, peer } => {
                 self.link(now, link).up(now, &peer);
                 self.meet(now, link);

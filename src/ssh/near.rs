@@ -1,0 +1,166 @@
+//! The near end: has the far end started through ssh, dials it, and carries the stream to it or from it.
+//!
+//! Does not know how ssh is run, nor what it says ([`super::session`]).
+
+use super::child;
+use super::order::Order;
+use super::session::{Place, Session};
+use crate::config::{self, Dest, Direct, Near, Rendezvous, Verbosity};
+use crate::error::Error;
+use crate::link::{self, Spare};
+use crate::news::{Fact, News};
+use crate::source::Source;
+use crate::stats::Stats;
+use crate::tx::Delivered;
+use crate::watch::say::Say;
+use crate::{rx, sink, tx};
+use crossbeam_channel::{Receiver, Sender};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// What the way through ssh is called.
+pub const SPARE_NAME: &str = "the ssh session";
+/// How long direct connections have the stream for themselves.
+const FALLBACK: Duration = Duration::from_secs(3);
+
+/// What a run needs beside its settings.
+pub struct Ports {
+    /// What is counted.
+    pub stats: Arc<Stats>,
+    /// Hears what becomes of links.
+    pub news: News,
+    /// Says that the stream goes through ssh.
+    pub say: Say,
+    /// Ends the run.
+    pub stop: Sender<Error>,
+    /// What ends the run.
+    pub interrupt: Receiver<Error>,
+}
+
+/// Starts the far end, and carries the stream to it or from it.
+pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
+    let opened = Opened::open(&config.near)?;
+    let (stats, stop) = (Arc::clone(&ports.stats), ports.stop.clone());
+    let session = Session::start(&config.command, &order(config), stats, stop)?;
+    let patience = config.common().patience;
+    let outcome = session
+        .await_place(patience, &ports.interrupt)
+        .and_then(|place| carry(config, opened, dests(config, &place), &session, ports));
+    session.finish(&outcome);
+    outcome
+}
+
+/// What the far end shall do.
+fn order(config: &config::Ssh) -> Order {
+    let common = config.common();
+    let mut ports: Vec<u16> = match config.direct {
+        Direct::Never => Vec::new(),
+        _ if config.dests.is_empty() => vec![0],
+        _ => config.dests.iter().map(|dest| dest.port).collect(),
+    };
+    // 0 comes first, so that the port in the answer is the one that was picked.
+    ports.sort_unstable();
+    ports.dedup();
+    Order {
+        security: common.security.clone(),
+        name: common.name.clone(),
+        verify: common.verify,
+        window_bytes: config.window_asked,
+        patience: common.patience,
+        // What there is to say is said here.
+        verbosity: match common.verbosity {
+            Verbosity::Verbose => Verbosity::Verbose,
+            Verbosity::Normal | Verbosity::Quiet => Verbosity::Quiet,
+        },
+        ports,
+        // They are no more than connections may be, which fit.
+        direct_links: config.direct_links().try_into().unwrap_or(u16::MAX),
+        task: config.task.clone(),
+    }
+}
+
+/// Our own end of the stream.
+enum Opened {
+    Source(Source),
+    Sink(Box<dyn sink::Sink>),
+}
+
+impl Opened {
+    /// Before anything is started elsewhere.
+    fn open(near: &Near) -> Result<Opened, Error> {
+        Ok(match near {
+            Near::Tx(tx) => Opened::Source(Source::open(&tx.input)?),
+            Near::Rx(rx) => Opened::Sink(sink::open(&rx.output)?),
+        })
+    }
+}
+
+fn carry(
+    config: &config::Ssh,
+    opened: Opened,
+    dests: Vec<Dest>,
+    session: &Session,
+    ports: Ports,
+) -> Result<Delivered, Error> {
+    let Ports { stats, news, say, interrupt, .. } = ports;
+    let rendezvous = Rendezvous::Dial { dests, workers: config.workers };
+    let spare = spare(config, session, say);
+    news.tell(Fact::Dialling(link::names(&rendezvous, spare.as_ref())));
+    let announce = &mut |_: &[SocketAddr]| {};
+    match (&config.near, opened) {
+        (Near::Tx(tx), Opened::Source(source)) => {
+            let ports = tx::Ports { source, stats, news, interrupt, announce, spare };
+            tx::run(&config::Tx { rendezvous, ..tx.clone() }, ports)
+        }
+        (Near::Rx(rx), Opened::Sink(sink)) => {
+            let ports = rx::Ports { sink, stats, news, interrupt, announce, spare };
+            rx::run(&config::Rx { rendezvous, ..rx.clone() }, ports)
+        }
+        _ => unreachable!("each end was opened for what it is"),
+    }
+}
+
+/// The ways to the far end: those that were named, or else the address that ssh has come to, or at least
+/// the name that it took.
+fn dests(config: &config::Ssh, place: &Place) -> Vec<Dest> {
+    if config.direct == Direct::Never {
+        return Vec::new();
+    }
+    let mut dests = config.dests.clone();
+    if dests.is_empty() {
+        let command = &config.command;
+        let named = || child::configured_name(command);
+        // Where not even ssh knows, perhaps the system does, by the name alone.
+        let bare = || command.host.rsplit('@').next().unwrap_or_default().to_owned();
+        let host = place.host.map(|host| host.to_string()).or_else(named).unwrap_or_else(bare);
+        dests.push(Dest { host, port: 0, bind: None, workers: None });
+    }
+    for dest in dests.iter_mut().filter(|dest| dest.port == 0) {
+        dest.port = place.port;
+    }
+    dests
+}
+
+/// The way through ssh itself, where it may be taken.
+fn spare(config: &config::Ssh, session: &Session, say: Say) -> Option<Spare> {
+    let (tunnel, host) = (session.tunnel(), config.command.host.clone());
+    let is_told = AtomicBool::new(config.direct == Direct::Never);
+    let after = match config.direct {
+        Direct::Auto => FALLBACK,
+        Direct::Never => Duration::ZERO,
+        Direct::Always => return None,
+    };
+    let open = move || {
+        let socket = tunnel.open()?;
+        if !is_told.swap(true, Relaxed) {
+            let after = FALLBACK.as_secs();
+            say.note(&format!(
+                "viamillipede: no direct connection to {host} for {after} s: using the ssh session itself"
+            ));
+        }
+        Ok(socket)
+    };
+    Some(Spare { name: SPARE_NAME.to_owned(), after, open: Arc::new(open) })
+}

@@ -1,0 +1,83 @@
+//! The ways that the stream takes: direct, through ssh, through other machines.
+
+use super::LARGE;
+use super::server::Far;
+use crate::harness::End;
+use std::io::{Read, Write};
+
+/// Where nobody answers.
+const NOWHERE: &str = "192.0.2.1:0";
+
+fn pulled(mut rx: End) -> End {
+    let mut bytes = Vec::new();
+    rx.stdout.take().expect("a pipe").read_to_end(&mut bytes).expect("a pipe can be read");
+    assert_eq!(rx.code(), 0, "{}", rx.said());
+    assert!(bytes.len() as u64 == LARGE && bytes.iter().all(|byte| *byte == 0));
+    rx
+}
+
+fn source() -> String {
+    format!("head -c {LARGE} /dev/zero")
+}
+
+#[test]
+fn where_no_direct_connection_comes_up_ssh_carries_the_stream_and_this_is_said() {
+    let Some(far) = Far::start() else { return };
+    let rx = pulled(far.end("rx", &[NOWHERE, "--source", &source()]));
+    let said = "viamillipede: no direct connection to far for 3 s: using the ssh session itself";
+    assert!(rx.said().lines().any(|line| line == said), "{}", rx.said());
+    let mut tx = far.end("tx", &[NOWHERE, "--", "sh", "-c", "cat >/dev/null; exit 5"]);
+    tx.stdin.as_mut().expect("a pipe").write_all(&[1; 1000]).expect("there is room");
+    assert_eq!(tx.code(), 6, "{}", tx.said());
+    assert!(tx.said().contains("sh: exit status 5"), "{}", tx.said());
+    far.until_nothing_is_left();
+}
+
+#[test]
+fn ssh_alone_carries_the_stream_where_it_shall() {
+    let Some(far) = Far::start() else { return };
+    for line in ["rx --direct never -q", "rx --direct never --plain -q"] {
+        let rx = pulled(far.end(line, &["--source", &source()]));
+        assert_eq!(rx.said(), "");
+    }
+    let copy = far.name("copy");
+    let mut tx = far.end("tx --direct never -q", &["--output", &copy]);
+    tx.stdin.as_mut().expect("a pipe").write_all(b"through ssh").expect("there is room");
+    assert_eq!((tx.code(), tx.said()), (0, String::new()));
+    assert_eq!(std::fs::read(copy).expect("it was written"), b"through ssh");
+    far.until_nothing_is_left();
+}
+
+#[test]
+fn without_the_way_through_ssh_patience_ends() {
+    let Some(far) = Far::start() else { return };
+    let mut rx = far.end("rx --direct always --patience 2 -q", &[NOWHERE, "--source", "echo x"]);
+    assert_eq!(rx.code(), 4, "{}", rx.said());
+    far.until_nothing_is_left();
+}
+
+#[test]
+fn other_addresses_of_the_host_are_dialled_instead_of_its_own() {
+    let Some(far) = Far::start() else { return };
+    let line = "rx --workers 2 -v --direct always 127.0.0.2:0 127.0.0.3:0";
+    let rx = pulled(far.end(line, &["--source", &source()]));
+    assert!(rx.said().contains("127.0.0.2:"), "{}", rx.said());
+    assert!(!rx.said().contains("on link 127.0.0.1:"), "{}", rx.said());
+}
+
+#[test]
+fn a_machine_on_the_way_is_no_hindrance() {
+    let Some(far) = Far::start() else { return };
+    let (far, _between) = far.behind_another();
+    pulled(far.end("rx", &["--source", &source()]));
+    far.until_nothing_is_left();
+}
+
+#[test]
+fn banners_and_chatty_shells_spoil_nothing() {
+    let forced = "ForceCommand printf 'Welcome!\\nviamillipede-remote\\nno line end'; \
+                  eval \"$SSH_ORIGINAL_COMMAND\"";
+    let Some(far) = Far::saying(forced) else { return };
+    pulled(far.end("rx", &["--source", &source()]));
+    pulled(far.end("rx --direct never", &["--source", &source()]));
+}
