@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 
 /// A foot whose check failed this often ends the stream.
 pub const MAX_CORRUPT: u8 = 16;
-/// After so many connections in a row that died before a whole foot was through, parts of feet are no
-/// progress any more: without it a way that is always cut in mid-foot would be tried for ever. With many
-/// workers one outage takes many; so it is as many more as there were at once, see [`FRUITLESS_ROUNDS`].
+/// After so many connections in a row that died before a whole foot was through, parts of feet are progress
+/// only beyond the furthest that one of those came: without it a way that is always cut in mid-foot would be
+/// tried for ever. With many workers one outage takes many, see [`FRUITLESS_ROUNDS`].
 pub const MAX_FRUITLESS: usize = 8;
 /// How often all connections may die like that.
-pub const FRUITLESS_ROUNDS: usize = 2;
+pub const FRUITLESS_ROUNDS: usize = 4;
 /// How long a receiver without limit of patience waits for the last word of the sender.
 const LONGEST_LINGER: Duration = Duration::from_secs(120);
 
@@ -158,6 +158,8 @@ pub struct Receiver {
     received_bytes: u64,
     /// Connections that died before a whole foot was through, since the last one that was.
     fruitless: usize,
+    /// The most payload bytes that one of those brought.
+    furthest_bytes: u64,
     /// The most connections that there were at once.
     most_workers: usize,
     /// How many different feet the sender says it has sent, and how many have come in.
@@ -190,6 +192,7 @@ impl Receiver {
             written_bytes: 0,
             received_bytes: 0,
             fruitless: 0,
+            furthest_bytes: 0,
             most_workers: 0,
             sent_feet: 0,
             verified_feet: 0,
@@ -214,8 +217,11 @@ impl Receiver {
             Input::Up { worker } => self.handle_up(now, worker),
             Input::Down { worker } => {
                 let path = self.workers.remove(&worker);
-                if path.is_some_and(|path| path.connection_bytes > 0 && !path.is_fruitful) {
+                if let Some(path) =
+                    path.filter(|path| !path.is_fruitful && path.connection_bytes > 0)
+                {
                     self.fruitless = self.fruitless.saturating_add(1);
+                    self.furthest_bytes = self.furthest_bytes.max(path.connection_bytes);
                 }
                 self.ack_due.remove(&worker);
                 self.control.retain(|(to, _)| *to != worker);

@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 /// changes.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// So much later than the end of the source a signal that came with it has been heard.
+const SIGNAL: Duration = Duration::from_millis(10);
+
 /// What the reader says to the dispatcher.
 #[derive(Debug)]
 pub(super) enum Progress {
@@ -95,7 +98,7 @@ impl Reader {
     pub(super) fn spawn(mut self) -> Result<(), Error> {
         let run = move || {
             let ended = match self.run() {
-                Ok(true) => self.source.finish(&self.cancel),
+                Ok(true) => self.finish(),
                 unfinished => unfinished.map_err(|error| Error::io(self.source.name(), error)),
             };
             let last = match ended {
@@ -108,6 +111,15 @@ impl Reader {
         };
         let thread = thread::Builder::new().name("read".into()).spawn(run);
         thread.map(drop).map_err(|error| Error::io("the reading thread", error))
+    }
+
+    /// The source has ended; says whether that is the end of the stream. Where a producer died of a signal
+    /// that came to us too, as Ctrl-C does to a pipeline, ours is about to be heard, and outranks the end.
+    fn finish(&self) -> Result<bool, Error> {
+        match self.cancel.sleep(SIGNAL) {
+            Ok(true) => Ok(false),
+            _ => self.source.finish(&self.cancel),
+        }
     }
 
     /// Reads to the end; says whether that was reached.

@@ -3,7 +3,7 @@
 use super::process::{End, Pair};
 use super::stream::put;
 use super::{LONG, at_once};
-use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
+use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM};
 use std::io::Read;
 use std::net::TcpListener;
 
@@ -61,6 +61,26 @@ fn both_at_once(signal: Signal) -> Box<dyn FnOnce() + Send> {
             end.failed(code, signal.as_str());
         }
     })
+}
+
+#[test]
+fn a_signal_outranks_the_end_of_the_source_that_comes_with_it() {
+    at_once((0..8).map(|_| Box::new(with_the_end) as Box<dyn FnOnce() + Send>).collect());
+}
+
+/// As Ctrl-C does to a pipeline: the producer is gone, and with it the stream ends.
+fn with_the_end() {
+    let mut pair = Pair::start(LONG, "");
+    let (mut source, mut sink) = (pair.tx.stdin(), pair.rx.stdout());
+    assert!(put(&mut source, 0, 7));
+    sink.read_exact(&mut [0]).expect("the stream has begun");
+    pair.tx.signal(SIGSTOP); // so that it meets both when it goes on
+    pair.tx.signal(SIGTERM);
+    drop(source);
+    pair.tx.signal(SIGCONT);
+    let (tx, rx) = pair.ended(0);
+    tx.failed(128 + SIGTERM as i32, SIGTERM.as_str());
+    rx.failed(4, SIGTERM.as_str());
 }
 
 #[test]

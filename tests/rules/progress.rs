@@ -116,7 +116,44 @@ fn rule_08_connections_that_bring_scraps_and_then_fall_silent_are_no_progress_fo
         }
         assert!(rx.now - start < PATIENCE * 3, "it never gives up");
     }
-    assert!(rx.now - start < PATIENCE + ms(16_000), "after {:?}", rx.now - start);
+    assert!(rx.now - start < PATIENCE + ms(21_000), "after {:?}", rx.now - start);
+}
+
+#[test]
+fn rule_08_a_thin_way_is_progress_beside_one_that_brings_only_scraps() {
+    let mut rx = Rx::new(8);
+    rx.up(0);
+    rx.ping(0, 2);
+    let scrap = u64::from(FOOT) / 10;
+    for second in 1..100 {
+        // The first connection takes 200 seconds for a foot; others come, bring a scrap, and die.
+        rx.received(0, u64::from(FOOT) * second / 200);
+        rx.up(second as u32);
+        rx.received(second as u32, scrap);
+        rx.advance(1_000);
+        rx.down(second as u32);
+        assert!(!rx.over, "after {second} seconds");
+    }
+    rx.advance(PATIENCE.as_millis() as u64);
+    assert!(rx.over, "nothing came any more");
+}
+
+#[test]
+fn rule_08_resets_of_all_connections_are_no_reason_to_give_up_what_goes_further_each_time() {
+    let mut rx = Rx::new(8);
+    for round in 0..18 {
+        let workers = 4 * round..4 * round + 4;
+        for worker in workers.clone() {
+            rx.up(worker);
+            rx.ping(worker, 1);
+        }
+        for second in 1..=u64::from(round) + 1 {
+            workers.clone().for_each(|worker| rx.received(worker, 1_000 * second));
+            rx.advance(1_000);
+        }
+        workers.for_each(|worker| rx.down(worker));
+        assert!(!rx.over, "after round {round}");
+    }
 }
 
 #[test]

@@ -18,14 +18,17 @@ impl Receiver {
         connection_bytes: u64,
     ) {
         let Some(path) = self.workers.get_mut(&worker) else { return };
-        if connection_bytes > path.connection_bytes {
-            let fresh = connection_bytes - path.connection_bytes;
-            path.connection_bytes = connection_bytes;
-            path.last_heard = now;
-            if self.fruitless < MAX_FRUITLESS.max(FRUITLESS_ROUNDS * self.most_workers) {
-                self.received_bytes += fresh;
-                self.liveness.progress(now);
-            }
+        let known = path.connection_bytes;
+        if connection_bytes <= known {
+            return;
+        }
+        path.connection_bytes = connection_bytes;
+        path.last_heard = now;
+        let is_hopeful = self.fruitless < MAX_FRUITLESS.max(FRUITLESS_ROUNDS * self.most_workers);
+        let counted = if is_hopeful { known } else { known.max(self.furthest_bytes) };
+        if connection_bytes > counted {
+            self.received_bytes += connection_bytes - counted;
+            self.liveness.progress(now);
         }
     }
 
@@ -45,7 +48,7 @@ impl Receiver {
         let is_allowed = header.id < self.limit();
         match if is_allowed { self.window.insert(header) } else { Inserted::Outside } {
             Inserted::New => {
-                self.fruitless = 0;
+                (self.fruitless, self.furthest_bytes) = (0, 0);
                 self.corrupt.remove(&header.id);
                 self.verified_feet += 1;
                 self.write_ready();
