@@ -16,6 +16,7 @@ mod ending;
 mod hostile;
 mod pair;
 mod progress;
+mod reinjection;
 mod rx;
 mod scheduling;
 mod tx;
