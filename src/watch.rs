@@ -120,7 +120,13 @@ fn watch(
                     let block = summary::block(&stats.snapshot(), meter.rate(), &stats.workers());
                     say.always(&block);
                 }
-                Ok(Control::Stop) | Err(_) => return tally,
+                Ok(Control::Stop) | Err(_) => {
+                    let now = Instant::now();
+                    facts.try_iter().for_each(|fact| links.hear(now, fact));
+                    // What is behind us is no news any more, but the detail is asked for.
+                    tell(&mut links, now, |line| matches!(line, Line::Detail(_)), say);
+                    return tally;
+                }
             },
             recv(facts) -> fact => match fact {
                 Ok(fact) => links.hear(Instant::now(), fact),
@@ -133,13 +139,19 @@ fn watch(
                     meter.sample(now, snapshot.stream_bytes);
                 }
                 show.tick(now, &snapshot, meter.rate(), say);
-                while let Some(line) = links.poll(now) {
-                    match line {
-                        Line::Note(text) => say.note(&text),
-                        Line::Detail(text) => say.detail(&text),
-                    }
-                }
+                tell(&mut links, now, |_| true, say);
             }
+        }
+    }
+}
+
+/// Says what there is to say of links, if it is `wanted`.
+fn tell(links: &mut Links, now: Instant, wanted: impl Fn(&Line) -> bool, say: &Say) {
+    while let Some(line) = links.poll(now) {
+        match line {
+            unwanted if !wanted(&unwanted) => {}
+            Line::Note(text) => say.note(&text),
+            Line::Detail(text) => say.detail(&text),
         }
     }
 }
