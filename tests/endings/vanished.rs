@@ -141,7 +141,8 @@ fn a_guardian_survives_what_ends_others() {
 fn a_sender_that_ends_takes_its_source_along() {
     for signal in [SIGKILL, SIGTERM] {
         let mut pair = Pair::with_patience(SHORT, &[], &["--source", "yes | cat"]);
-        pair.rx.stdout().read_exact(&mut [0; 4096]).expect("it has begun");
+        let mut sink = pair.rx.stdout(); // somebody reads it until both have ended
+        sink.read_exact(&mut [0; 4096]).expect("it has begun");
         pair.tx.signal(signal);
         let (tx, _) = pair.ended(SHORT);
         assert!([-9, 143].contains(&tx.code), "{tx:?}");
