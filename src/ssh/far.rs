@@ -240,7 +240,7 @@ impl Ear {
         let mut lonely = 0;
         while lonely < LONELY_LOOKS {
             lonely = if self.stats.live_workers() == 0 { lonely + 1 } else { 0 };
-            thread::sleep(LOOK);
+            thread::sleep(LOOK); // nobody tells when the last connection is lost, and nothing hurries
         }
     }
 }

@@ -38,6 +38,7 @@ fn a_receiver_that_is_killed_at_the_start_leaves_nothing_running() {
         let mut pair = marking(&mark);
         let mut source = pair.tx.stdin();
         assert!(put(&mut source, 0, 7));
+        // Any moment is as good as another: nothing waits for this one.
         thread::sleep(Duration::from_micros(scatter(seed) % 40_000));
         pair.rx.signal(SIGKILL);
         let (tx, rx) = pair.ended(SHORT);

@@ -136,6 +136,7 @@ impl Far {
         let until = deadline();
         while !self.processes().is_empty() {
             assert!(Instant::now() < until, "left behind: {:?}", self.processes());
+            // Processes of another parent can only be looked at; none of them tells when it ends.
             thread::sleep(LOOK);
         }
     }
