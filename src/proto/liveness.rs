@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 const DEAD_AFTER_HEARTBEATS: u32 = 4;
 /// Longest pause between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// A connection whose feet have not moved for this long, though others have heard from it, is
-/// stalled. Well above the retransmission pauses of a lossy path, well below anybody's patience.
+/// A connection whose feet have not moved for this long is stalled, where another could carry them. Well
+/// above the retransmission pauses of a lossy path, well below anybody's patience.
 const STALL: Duration = Duration::from_secs(10);
+/// Where no other could, it is more likely a thin link, whose queue and TCP's pauses when that overflows
+/// hold back all news: to close it would throw away what has arrived, and gain nothing.
+const STALL_ALONE: Duration = Duration::from_secs(60);
 
 /// A connection from which a receiver has heard nothing for this long is dead: longer than the queue of a
-/// thin link, and TCP's pauses when that overflows.
+/// thin link, and those pauses.
 const SILENT: Duration = Duration::from_secs(30);
 
 /// How often heartbeats go out: so often that the less patient end hears several before it gives up. The
@@ -90,16 +93,31 @@ impl Liveness {
         self.heartbeat * DEAD_AFTER_HEARTBEATS + rtt * 2
     }
 
-    /// How long a receiver takes a silent connection for a slow one. Its sender hears acks all the time,
-    /// and notices a dead connection by itself; what a receiver hears may wait for many seconds in the
-    /// queue of a thin link, behind what the other connections have put there.
+    /// How long a receiver takes a silent connection for a slow one, whatever its patience. Its sender hears
+    /// acks all the time, and notices a dead connection by itself; what a receiver hears may wait for many
+    /// seconds in the queue of a thin link, behind what the other connections have put there.
     pub fn silent_after(&self) -> Duration {
-        self.patience.map_or(SILENT, |patience| (patience / 4 * 3).min(SILENT))
+        SILENT
     }
 
     /// How long the feet of a connection may stand still before it is given up.
-    pub fn stall_after(&self, rtt: Duration) -> Duration {
-        let stall = self.patience.map_or(STALL, |patience| (patience / 2).min(STALL));
+    pub fn stall_after(&self, rtt: Duration, elsewhere: Elsewhere) -> Duration {
+        let stall = match (elsewhere, self.patience) {
+            (Elsewhere::AnotherLink, Some(patience)) => STALL.min(patience / 2),
+            (Elsewhere::AnotherLink, None) | (Elsewhere::IdleSibling, _) => STALL,
+            (Elsewhere::Nowhere, _) => STALL_ALONE,
+        };
         stall + rtt * 2
     }
+}
+
+/// Where the feet of a connection that stands still could go instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// To a link that works.
+    AnotherLink,
+    /// To a connection of the same link that has nothing to do.
+    IdleSibling,
+    /// To none but those that share the link, and carry feet of their own over it.
+    Nowhere,
 }

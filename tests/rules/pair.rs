@@ -24,6 +24,8 @@ pub(super) enum Line {
     Rate(u64),
     /// Small packets pass, feet do not.
     SmallOnly,
+    /// What comes back passes; there, all waits for TCP to send again what a full queue has dropped.
+    Jammed,
     /// Nothing passes, in either direction.
     Dead,
 }
@@ -57,8 +59,12 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn new(foot_bytes: u32, window_feet: u64) -> Pair {
+        Pair::with_patience(foot_bytes, window_feet, PATIENCE)
+    }
+
+    pub(super) fn with_patience(foot_bytes: u32, window_feet: u64, patience: Duration) -> Pair {
         let now = Instant::now();
-        let patience = Some(PATIENCE);
+        let patience = Some(patience);
         let pace = Pace::for_patience(patience);
         let config = sender::Config { foot_bytes, buffer_feet: BUFFER_FEET, patience, pace };
         Pair {
@@ -85,11 +91,16 @@ impl Pair {
         }
     }
 
+    /// A connection comes up, on a link of its own.
     pub(super) fn up(&mut self, worker: u32, line: Line) {
+        self.up_on(worker as u16, worker, line);
+    }
+
+    pub(super) fn up_on(&mut self, link: u16, worker: u32, line: Line) {
         let id = WorkerId(worker);
         let (there, back) = (VecDeque::new(), VecDeque::new());
         self.wires.insert(id, Wire { line, there, passed_bytes: 0.0, connection_bytes: 0, back });
-        let link = LinkId(worker as u16);
+        let link = LinkId(link);
         self.sender.handle(self.now, sender::Input::Up { worker: id, link, rtt: ms(20) });
         self.receiver.handle(self.now, receiver::Input::Up { worker: id });
         self.settle();
@@ -165,7 +176,7 @@ impl Pair {
         let (mut budget, small) = match wire.line {
             Line::Rate(rate) => (rate as f64 * TICK.as_secs_f64(), false),
             Line::SmallOnly => (0.0, true),
-            Line::Dead => return,
+            Line::Jammed | Line::Dead => return,
         };
         let mut arrived = Vec::new();
         while let Some(frame) = wire.there.front() {

@@ -4,6 +4,7 @@
 
 use super::Sender;
 use crate::proto::LinkId;
+use crate::proto::liveness::Elsewhere;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ impl Sender {
             self.workers.values_mut().for_each(|path| path.last_advance = now);
         }
         let still = self.still_links(now);
+        let free = self.free_links(now);
         let mut dead = Vec::new();
         for (&worker, path) in &mut self.workers {
             // Who has nothing to carry would not be quicker on a link on which nobody is.
@@ -25,15 +27,24 @@ impl Sender {
             }
             if now - path.last_heard >= self.liveness.dead_after(path.rtt) {
                 dead.push((worker, "nothing was heard from it"));
-            } else if !path.in_flight.is_empty()
-                && now - path.last_advance >= self.liveness.stall_after(path.rtt)
-            {
+                continue;
+            }
+            let elsewhere = elsewhere(path.link, &free);
+            let stall = self.liveness.stall_after(path.rtt, elsewhere);
+            if !path.in_flight.is_empty() && now - path.last_advance >= stall {
                 dead.push((worker, "it stands still"));
             }
         }
         for (worker, reason) in dead {
             self.close(worker, reason);
         }
+    }
+
+    /// The links whose connections could carry what stands still elsewhere, each with whether such a one has
+    /// nothing to do. (One that is busy, on the same link, only takes away from it what both share.)
+    fn free_links(&self, now: Instant) -> BTreeSet<(LinkId, bool)> {
+        let free = self.workers.values().filter(|path| !path.stands_still(now));
+        free.map(|path| (path.link, path.in_flight.is_empty())).collect()
     }
 
     /// The links on which something is on its way and nothing moves.
@@ -44,5 +55,16 @@ impl Sender {
             paths.map(|path| path.link).collect::<BTreeSet<LinkId>>()
         };
         &busy(true) - &busy(false)
+    }
+}
+
+/// Where the feet of a connection of `link` could go; `free` is what [`Sender::free_links`] says.
+fn elsewhere(link: LinkId, free: &BTreeSet<(LinkId, bool)>) -> Elsewhere {
+    if free.iter().any(|(other, _)| *other != link) {
+        Elsewhere::AnotherLink
+    } else if free.contains(&(link, true)) {
+        Elsewhere::IdleSibling
+    } else {
+        Elsewhere::Nowhere
     }
 }
