@@ -6,6 +6,7 @@
 mod ends;
 mod explain;
 mod keys;
+mod manual;
 mod ssh;
 
 pub use keys::Unkeyed;
@@ -17,7 +18,8 @@ use crate::config::{ProgressMode, Verbosity};
 use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::proto::hello::min_window_feet;
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use ssh::SshArgs;
@@ -34,8 +36,10 @@ pub enum Request {
     Keygen(Option<PathBuf>),
     /// The far end, which a near end elsewhere has started through ssh.
     Remote,
-    /// This text on stdout: help, or the version.
+    /// This text on stdout: help, the version, or a completion script.
     Show(String),
+    /// Pages of the manual, by name: into this folder, or the first one to stdout.
+    Man(Vec<(String, String)>, Option<PathBuf>),
 }
 
 /// Reads the arguments of the process, its own name first.
@@ -51,6 +55,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Rx(args) => rx(args).map(Request::Run),
         Sub::Loop(args) => both(args).map(Request::Run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
+        Sub::Completions { shell } => {
+            Ok(Request::Show(manual::completions(shell, Line::command())))
+        }
+        Sub::Man { dir } => Ok(Request::Man(manual::pages(Line::command())?, dir)),
         Sub::Remote { stdio: _ } => Ok(Request::Remote),
     }
 }
@@ -97,6 +105,16 @@ enum Sub {
     Loop(LoopArgs),
     /// Make a key for both ends
     Keygen(KeygenArgs),
+    /// Print a completion script: source it from the shell's start-up file
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual's first page, or write all its pages into a folder
+    Man {
+        /// An existing folder, such as ~/.local/share/man/man1
+        dir: Option<PathBuf>,
+    },
     /// The far end of --ssh
     #[command(hide = true)]
     Remote {

@@ -1,6 +1,7 @@
 //! parse → run → one error line → exit code.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::fs;
 use std::net::SocketAddr;
 use std::panic;
 use std::path::Path;
@@ -32,6 +33,7 @@ fn main() {
     abort_on_defect(say.clone());
     let outcome = cli::parse(std::env::args_os()).and_then(|request| match request {
         Request::Show(text) => show(&text).map(|()| 0),
+        Request::Man(pages, dir) => man(&pages, dir.as_deref()).map(|()| 0),
         Request::Keygen(file) => keygen(file.as_deref()).map(|()| 0),
         Request::Remote => ssh::far::run(&say),
         Request::Run(run) => {
@@ -118,7 +120,17 @@ fn keygen(path: Option<&Path>) -> Result<(), Error> {
     }
 }
 
-/// Writes help, the version or a key to stdout, the only things that are not the stream.
+/// Writes the pages of the manual into a folder, or the first one to stdout.
+fn man(pages: &[(String, String)], dir: Option<&Path>) -> Result<(), Error> {
+    let Some(dir) = dir else { return show(&pages[0].1) };
+    for (name, page) in pages {
+        let path = dir.join(name);
+        fs::write(&path, page).map_err(|error| Error::io(path.display().to_string(), error))?;
+    }
+    Ok(())
+}
+
+/// Writes help, the version, a page or a key to stdout, the only things that are not the stream.
 fn show(text: &str) -> Result<(), Error> {
     let mut stdout = sink::open(&Output::Stdout)?;
     stdout.write_all(text.as_bytes())?;

@@ -15,11 +15,14 @@ pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
     let usage = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(error.to_string()),
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Error::usage("no command", "one of tx, rx, loop and keygen is needed")
+            Error::usage("no command", "one of tx, rx, loop, keygen, completions and man is needed")
         }
         ErrorKind::InvalidSubcommand => {
             let what = told(ContextKind::InvalidSubcommand).unwrap_or_default();
-            Error::usage(what, "unknown command; there are tx, rx, loop and keygen")
+            Error::usage(
+                what,
+                "unknown command; there are tx, rx, loop, keygen, completions and man",
+            )
         }
         ErrorKind::UnknownArgument => Error::usage(argument(), "unknown here"),
         ErrorKind::MissingRequiredArgument => Error::usage(plain_name(&argument()), "missing"),

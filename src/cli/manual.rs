@@ -1,0 +1,67 @@
+//! Man pages and shell completions, made from the same source as `--help`.
+//!
+//! Does not know what the options are, nor where pages are kept.
+
+use crate::error::Error;
+use clap::Command;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+/// The completion script of `shell`.
+pub(super) fn completions(shell: Shell, mut line: Command) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut line, "viamillipede", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// Each page of section 1 with the name of its file: of the program first, then of each command.
+pub(super) fn pages(mut line: Command) -> Result<Vec<(String, String)>, Error> {
+    line.build();
+    let commands = line.get_subcommands().filter(|command| !command.is_hide_set());
+    // clap calls a command by its whole line; the pages of git and others have a dash there.
+    let named = commands.map(|command| (format!("viamillipede-{}", command.get_name()), command));
+    let named = std::iter::once(("viamillipede".into(), &line)).chain(named);
+    named.map(|(name, command)| Ok((format!("{name}.1"), page(name, command)?))).collect()
+}
+
+fn page(name: String, command: &Command) -> Result<String, Error> {
+    let mut roff = Vec::new();
+    let page = Man::new(command.clone().display_name(name)).title("VIAMILLIPEDE").section("1");
+    page.render(&mut roff).map_err(|error| Error::io("the manual", error))?;
+    Ok(String::from_utf8_lossy(&roff).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Line;
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_option_is_in_its_page_and_in_every_completion() {
+        let mut line = Line::command();
+        line.build();
+        let pages = pages(Line::command()).expect("nothing is written");
+        for command in line.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = format!("viamillipede-{}.1", command.get_name());
+            let (_, page) = pages.iter().find(|(page, _)| *page == name).expect(&name);
+            for long in command.get_arguments().filter_map(|argument| argument.get_long()) {
+                let escaped = long.replace('-', "\\-");
+                assert!(page.contains(&format!("\\-\\-{escaped}")), "{name}: --{long}");
+                for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+                    let script = completions(shell, Line::command());
+                    assert!(script.contains(long), "{shell}: --{long} of {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_for_people_is_in_no_page() {
+        let pages = pages(Line::command()).expect("nothing is written");
+        assert_eq!(pages[0].0, "viamillipede.1");
+        assert!(
+            pages.iter().all(|(name, page)| !name.contains("remote") && !page.contains("stdio"))
+        );
+    }
+}
