@@ -7,6 +7,8 @@ mod harness;
 mod keys;
 #[cfg(target_os = "linux")]
 mod lab;
+#[cfg(target_os = "linux")]
+mod recipes;
 mod rules;
 mod sim;
 #[cfg(target_os = "linux")]
