@@ -90,11 +90,13 @@ impl Recipe {
     }
 }
 
-/// Where programs are looked for, those of the system's keeper too.
+/// Where programs are looked for: those of the system's keeper too, and where Debian has PostgreSQL's.
 fn folders() -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
-    folders.into_iter().chain(["/usr/sbin".into(), "/sbin".into()])
+    let servers = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let servers = servers.map(|version| version.path().join("bin"));
+    folders.into_iter().chain(["/usr/sbin".into(), "/sbin".into()]).chain(servers)
 }
 
 /// Does all that a recipe says; nothing but a word where that cannot be.
@@ -150,4 +152,9 @@ fn two_networks() {
 #[test]
 fn ssh() {
     cook("ssh.md");
+}
+
+#[test]
+fn postgresql() {
+    cook("postgresql.md");
 }
