@@ -5,7 +5,9 @@
 //! waits for signals; one writes ([`say`]). Knows no socket and no stage: a run is watched by its
 //! figures alone, and goes on the same when nobody reads what is said.
 
+mod bar;
 mod figures;
+mod lanes;
 mod links;
 mod progress;
 pub mod ready;
@@ -19,8 +21,9 @@ use crate::foot::Hash;
 use crate::news::{Fact, News};
 use crate::stats::{Stats, Tally};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
+use lanes::Lanes;
 use links::{Line, Links};
-use progress::{Meter, Progress};
+use progress::{Meter, Progress, Rates, Seen};
 use say::Say;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -68,12 +71,13 @@ impl Watch {
         signals::listen(say.clone(), on_ask, on_signal)?;
 
         let progress = Progress::new(settings);
+        let lanes = Lanes::new(names.clone());
         let links = Links::new(names, settings.patience, Instant::now());
         let (news, facts) = News::channel();
         let (seen, teller) = (Arc::clone(&stats), say.clone());
         let thread = Builder::new()
             .name("watch".into())
-            .spawn(move || watch(&seen, &teller, progress, links, facts, &controls))
+            .spawn(move || watch(&seen, &teller, progress, lanes, links, facts, &controls))
             .map_err(|error| Error::io("a thread", error))?;
         Ok(Watch { stats, say: say.clone(), news, control, thread })
     }
@@ -106,18 +110,19 @@ fn watch(
     stats: &Stats,
     say: &Say,
     mut show: Progress,
+    mut lanes: Lanes,
     mut links: Links,
     mut facts: Receiver<Fact>,
     controls: &Receiver<Control>,
 ) -> Tally {
     let ticks = tick(TICK);
     let mut tally = Tally::default();
-    let mut meter = Meter::default();
+    let (mut stream, mut wire) = (Meter::default(), Meter::default());
     loop {
         select! {
             recv(controls) -> asked => match asked {
                 Ok(Control::Summary) => {
-                    let block = summary::block(&stats.snapshot(), meter.rate(), &stats.workers());
+                    let block = summary::block(&stats.snapshot(), rates(&stream, &wire), &stats.workers());
                     say.always(&block);
                 }
                 Ok(Control::Stop) | Err(_) => {
@@ -136,13 +141,20 @@ fn watch(
                 let (now, snapshot) = (Instant::now(), stats.snapshot());
                 if snapshot.elapsed.is_some() {
                     tally.count(snapshot.bottleneck);
-                    meter.sample(now, snapshot.stream_bytes);
+                    stream.sample(now, snapshot.stream_bytes);
+                    wire.sample(now, snapshot.wire_bytes);
+                    lanes.sample(now, &stats.workers());
                 }
-                show.tick(now, &snapshot, meter.rate(), say);
+                let seen = Seen { snapshot: &snapshot, rates: rates(&stream, &wire), lanes: &lanes };
+                show.tick(now, &seen, say);
                 tell(&mut links, now, |_| true, say);
             }
         }
     }
+}
+
+fn rates(stream: &Meter, wire: &Meter) -> Rates {
+    Rates { stream: stream.rate(), wire: wire.rate() }
 }
 
 /// Says what there is to say of links, if it is `wanted`.

@@ -3,11 +3,12 @@
 //! Knows how it looks and how often it changes. Does not write by itself ([`super::say`]).
 
 use super::figures;
+use super::lanes::Lanes;
 use super::say::Say;
 use crate::config::{Common, ProgressMode, Verbosity};
 use crate::stats::{Role, Snapshot};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
+use std::env;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,8 @@ use std::time::{Duration, Instant};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// How far back the current rate looks.
 const RATE_SPAN: Duration = Duration::from_secs(3);
-/// Redraws of the bar in a second, at most.
-const REDRAWS: u8 = 5;
+/// What is said before there is a session.
+const WAITING: &str = "waiting for the other end";
 
 /// Shows progress in the way that was asked for and stderr allows.
 #[derive(Debug)]
@@ -33,7 +34,9 @@ impl Progress {
     /// The way that these settings ask for.
     pub(super) fn new(settings: &Common) -> Progress {
         let quiet = settings.verbosity == Verbosity::Quiet;
-        match (settings.progress, io::stderr().is_terminal()) {
+        // A terminal that cannot move its cursor is not one to draw on.
+        let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        match (settings.progress, io::stderr().is_terminal() && !is_dumb) {
             _ if quiet => Progress::Never,
             (ProgressMode::Never, _) | (ProgressMode::Auto, false) => Progress::Never,
             (ProgressMode::Auto | ProgressMode::Always, true) => Progress::Live,
@@ -42,66 +45,59 @@ impl Progress {
     }
 
     /// Shows how the run stands, if it is time to.
-    pub(super) fn tick(&mut self, now: Instant, snapshot: &Snapshot, rate: f64, say: &Say) {
+    pub(super) fn tick(&mut self, now: Instant, seen: &Seen<'_>, say: &Say) {
+        let Seen { snapshot, rates, lanes } = *seen;
         match self {
             Progress::Never => {}
             Progress::Live => say.picture(Picture {
                 stream_bytes: snapshot.stream_bytes,
                 expected_bytes: snapshot.expected_bytes,
-                text: text(snapshot, rate),
+                text: text(snapshot, rates),
+                short: short(snapshot, rates.stream),
+                lanes: lanes.lines(),
             }),
             Progress::Lines(next) => {
                 if *next.get_or_insert(now + LINE_EVERY) <= now {
                     *next = Some(now + LINE_EVERY);
-                    say.always(&format!("viamillipede: {}", text(snapshot, rate)));
+                    say.always(&format!("viamillipede: {}", text(snapshot, rates)));
                 }
             }
         }
     }
 }
 
+/// What there is to show at one moment.
+pub(super) struct Seen<'a> {
+    /// The figures of the run.
+    pub(super) snapshot: &'a Snapshot,
+    /// What the figures say of the last seconds.
+    pub(super) rates: Rates,
+    /// The links.
+    pub(super) lanes: &'a Lanes,
+}
+
+/// Bytes a second in the last seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rates {
+    /// Of the stream.
+    pub(super) stream: f64,
+    /// On the wire.
+    pub(super) wire: f64,
+}
+
 /// What the bar shows at one moment.
 #[derive(Debug)]
 pub(super) struct Picture {
-    stream_bytes: u64,
-    expected_bytes: Option<u64>,
-    text: String,
-}
-
-/// The bar on the terminal.
-pub(super) struct Bar(ProgressBar);
-
-impl Bar {
-    /// A bar where the size is known from the start, otherwise a sign of life.
-    pub(super) fn new(first: &Picture) -> Bar {
-        let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
-        let bar = ProgressBar::with_draw_target(first.expected_bytes, target);
-        let template = if first.expected_bytes.is_some() {
-            "[{bar:10}] {wide_msg}"
-        } else {
-            "{spinner} {wide_msg}"
-        };
-        let style =
-            ProgressStyle::with_template(template).expect("a constant that indicatif reads");
-        bar.set_style(style.progress_chars("=> "));
-        Bar(bar)
-    }
-
-    /// Shows this picture.
-    pub(super) fn show(&mut self, picture: Picture) {
-        self.0.set_message(picture.text);
-        self.0.update(|state| state.set_pos(picture.stream_bytes));
-    }
-
-    /// Takes the bar away while `write` writes.
-    pub(super) fn suspend(&self, write: impl FnOnce()) {
-        self.0.suspend(write);
-    }
-
-    /// Takes the bar away for good.
-    pub(super) fn clear(self) {
-        self.0.finish_and_clear();
-    }
+    /// How far the stream is.
+    pub(super) stream_bytes: u64,
+    /// How long it will be, where that is known.
+    pub(super) expected_bytes: Option<u64>,
+    /// The stream's line.
+    pub(super) text: String,
+    /// The same for a narrow terminal.
+    pub(super) short: String,
+    /// The links' lines.
+    pub(super) lanes: Vec<String>,
 }
 
 /// The current rate of the stream, from what was seen in the last seconds.
@@ -130,27 +126,49 @@ impl Meter {
     }
 }
 
-/// How the run stands, in one line.
-pub(super) fn text(snapshot: &Snapshot, rate: f64) -> String {
+/// How the run stands, in one line; what matters less comes later, for terminals cut it off.
+pub(super) fn text(snapshot: &Snapshot, rates: Rates) -> String {
     let Some(elapsed) = snapshot.elapsed else {
-        return "waiting for the other end".into();
+        return WAITING.into();
     };
     let mean = figures::mean(snapshot.stream_bytes, elapsed);
     let mut parts = vec![
         how_much(snapshot),
-        format!("{} now, {} mean", figures::rate(rate), figures::rate(mean)),
+        figures::rate(rates.stream),
+        time(snapshot, elapsed, rates.stream),
+        format!("bottleneck: {}", snapshot.bottleneck),
+        format!("{} mean", figures::rate(mean)),
+        format!("{} on the wire", figures::rate(rates.wire)),
     ];
-    let left = snapshot
-        .expected_bytes
-        .and_then(|expected| figures::time_left(snapshot.stream_bytes, expected, rate));
-    parts.extend(left.map(|left| format!("ETA {}", figures::clock(left))));
-    parts.push(format!("bottleneck: {}", snapshot.bottleneck));
-    // Last, for it is what a narrow terminal may cut off.
     // Of what was packed, not of what has arrived, which lags behind. A receiver cannot know it yet.
     let ratio = figures::ratio(snapshot.source_bytes, snapshot.packed_bytes)
         .filter(|_| snapshot.role == Role::Sender);
     parts.extend(ratio.map(|ratio| format!("ratio {ratio:.2}")));
     parts.join(", ")
+}
+
+/// The same in forty columns.
+fn short(snapshot: &Snapshot, rate: f64) -> String {
+    let Some(elapsed) = snapshot.elapsed else {
+        return WAITING.into();
+    };
+    let through = match snapshot.expected_bytes {
+        Some(expected) => format!("{} %", figures::percent(snapshot.stream_bytes, expected)),
+        None => figures::bytes(snapshot.stream_bytes),
+    };
+    let (rate, time) = (figures::rate(rate), time(snapshot, elapsed, rate));
+    format!("{through} {rate} {time} {}", snapshot.bottleneck)
+}
+
+/// The time to come where it can be told, else the time that has passed.
+fn time(snapshot: &Snapshot, elapsed: Duration, rate: f64) -> String {
+    let left = snapshot
+        .expected_bytes
+        .and_then(|expected| figures::time_left(snapshot.stream_bytes, expected, rate));
+    match left {
+        Some(left) => format!("ETA {}", figures::clock(left)),
+        None => figures::clock(elapsed),
+    }
 }
 
 fn how_much(snapshot: &Snapshot) -> String {
@@ -176,20 +194,23 @@ mod tests {
         stats.stream_bytes.set(1_000_000);
         stats.source_bytes.set(1_500_000);
         stats.packed_bytes.set(750_000);
-        let waiting = text(&stats.snapshot(), 0.0);
-        assert_eq!(waiting, "waiting for the other end");
+        let rates = Rates { stream: 1e6, wire: 5e5 };
+        assert_eq!(text(&stats.snapshot(), rates), "waiting for the other end");
         let snapshot = Snapshot { elapsed: Some(Duration::from_secs(2)), ..stats.snapshot() };
-        let expected = "1.00 MB of 4.00 MB (25 %), 1.00 MB/s now, 500 kB/s mean, ETA 0:03, \
-                        bottleneck: network, ratio 2.00";
-        assert_eq!(text(&snapshot, 1e6), expected);
+        let expected = "1.00 MB of 4.00 MB (25 %), 1.00 MB/s, ETA 0:03, bottleneck: network, \
+                        500 kB/s mean, 500 kB/s on the wire, ratio 2.00";
+        assert_eq!(text(&snapshot, rates), expected);
+        assert_eq!(short(&snapshot, 1e6), "25 % 1.00 MB/s ETA 0:03 network");
     }
 
     #[test]
     fn a_run_of_unknown_size_has_neither() {
         let stats = Stats::new(Role::Receiver, 1);
         stats.start();
-        let line = text(&stats.snapshot(), 0.0);
-        assert!(line.starts_with("0 B, 0 B/s now") && !line.contains("ETA"), "{line}");
+        let line = text(&stats.snapshot(), Rates::default());
+        assert!(line.starts_with("0 B, 0 B/s, 0:00, bottleneck"), "{line}");
+        let line = short(&stats.snapshot(), 0.0);
+        assert_eq!(line, "0 B 0 B/s 0:00 network or sender");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! not fit into the queue is dropped and counted. Lines and the live bar go through the same thread
 //! and keep out of each other's way. Does not know what is said, nor why.
 
-use super::progress::{Bar, Picture};
+use super::bar::Bar;
+use super::progress::Picture;
 use crate::config::Verbosity;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::io::{self, Write};

@@ -2,7 +2,8 @@
 //!
 //! Only words and figures. Does not know when they are said, nor whether.
 
-use super::{figures, progress};
+use super::figures;
+use super::progress::{self, Rates};
 use crate::foot::Hash;
 use crate::proto::WorkerId;
 use crate::stats::{Bottleneck, Role, Snapshot, WorkerRow};
@@ -40,8 +41,8 @@ pub(super) fn last_line(
 }
 
 /// How a run stands, in several lines.
-pub(super) fn block(of: &Snapshot, rate: f64, workers: &[(WorkerId, Arc<WorkerRow>)]) -> String {
-    let mut block = format!("viamillipede: {}\n", progress::text(of, rate));
+pub(super) fn block(of: &Snapshot, rates: Rates, workers: &[(WorkerId, Arc<WorkerRow>)]) -> String {
+    let mut block = format!("viamillipede: {}\n", progress::text(of, rates));
     block += &format!(
         "  {}, {} sent again, {} lost, {} on the wire\n",
         figures::count(of.feet, "foot", "feet"),
@@ -125,7 +126,7 @@ mod tests {
         let stats = stats();
         stats.join(WorkerId(0), LinkId(0), "192.0.2.1:5000".into()).feet.add(7);
         stats.join(WorkerId(5), LinkId(1), "evil\nname".into());
-        let block = block(&stats.snapshot(), 1e6, &stats.workers());
+        let block = block(&stats.snapshot(), Rates::default(), &stats.workers());
         let lines: Vec<&str> = block.lines().collect();
         assert_eq!(lines.len(), 5, "{block}");
         assert!(lines[2].contains("below 1024 are verified, below 1300 may be sent"), "{block}");
