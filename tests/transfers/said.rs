@@ -89,7 +89,7 @@ fn progress_off_a_terminal_is_plain_lines() {
     for end in [&pair.tx, &pair.rx] {
         let said = end.said();
         assert!(!said.contains(['\r', '\x1b']), "{said:?}");
-        let lines = said.lines().filter(|line| line.contains(" now, ")).count();
+        let lines = said.lines().filter(|line| line.contains(", bottleneck: ")).count();
         assert_eq!(lines, usize::from(is_full()), "{said}");
     }
     let tx = pair.tx.said();
