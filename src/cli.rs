@@ -17,6 +17,7 @@ use crate::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Ren
 use crate::config::{ProgressMode, Verbosity};
 use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
+use crate::prbs::Prbs;
 use crate::proto::hello::min_window_feet;
 use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -34,6 +35,13 @@ pub enum Request {
     Run(Unkeyed),
     /// A new key into this new file, or to stdout.
     Keygen(Option<PathBuf>),
+    /// A pseudo-random stream, made or verified.
+    Prbs {
+        /// Verify stdin instead of writing to stdout.
+        check: bool,
+        /// Which.
+        stream: Prbs,
+    },
     /// The far end, which a near end elsewhere has started through ssh.
     Remote,
     /// This text on stdout: help, the version, or a completion script.
@@ -55,6 +63,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Rx(args) => rx(args).map(Request::Run),
         Sub::Loop(args) => both(args).map(Request::Run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
+        Sub::Prbs(PrbsArgs { check, seed, size }) => {
+            Ok(Request::Prbs { check, stream: Prbs { seed, size } })
+        }
         Sub::Completions { shell } => {
             Ok(Request::Show(manual::completions(shell, Line::command())))
         }
@@ -105,6 +116,8 @@ enum Sub {
     Loop(LoopArgs),
     /// Make a key for both ends
     Keygen(KeygenArgs),
+    /// Make a pseudo-random stream, or verify one: to try a way before something depends on it
+    Prbs(PrbsArgs),
     /// Print a completion script: source it from the shell's start-up file
     Completions {
         /// The shell
@@ -189,6 +202,19 @@ struct LoopArgs {
 struct KeygenArgs {
     /// A new file, which only its owner can read; stdout if there is none
     file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct PrbsArgs {
+    /// Verify the stream on stdin instead of writing it to stdout; the first wrong byte is told
+    #[arg(long)]
+    check: bool,
+    /// Which of the streams
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Its length; without it the stream has no end, and one of any length is right
+    #[arg(short, long, value_name = "BYTES", value_parser = parse_bytes)]
+    size: Option<u64>,
 }
 
 const CONNECTIONS: &str = "Connections";

@@ -84,6 +84,7 @@
 //! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
 //! - [`key`]: the secret that two ends share: how it is written, kept, found and made; `tls`: what it protects,
 //!   and how.
+//! - [`prbs`]: a stream to try a way with.
 //! - [`ssh`]: the other end started through ssh, to push to it or to pull from it.
 //! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
 //!   [`error`]: what can go wrong, and the exit codes.
@@ -106,6 +107,7 @@ pub mod news;
 mod output;
 mod pipe;
 mod pool;
+pub mod prbs;
 pub mod proto;
 pub mod rx;
 pub mod sink;

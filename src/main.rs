@@ -2,6 +2,7 @@
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::panic;
 use std::path::Path;
@@ -33,6 +34,13 @@ fn main() {
     abort_on_defect(say.clone());
     let outcome = cli::parse(std::env::args_os()).and_then(|request| match request {
         Request::Show(text) => show(&text).map(|()| 0),
+        Request::Prbs { check: false, stream } => {
+            sink::open(&Output::Stdout).and_then(|sink| stream.make(sink)).map(|()| 0)
+        }
+        Request::Prbs { check: true, stream } => stream.check(io::stdin().lock()).map(|bytes| {
+            say.always(&format!("viamillipede: prbs: {bytes} bytes are right"));
+            0
+        }),
         Request::Man(pages, dir) => man(&pages, dir.as_deref()).map(|()| 0),
         Request::Keygen(file) => keygen(file.as_deref()).map(|()| 0),
         Request::Remote => ssh::far::run(&say),

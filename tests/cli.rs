@@ -1,6 +1,7 @@
 //! The command line from outside: what is refused, in which shape, and with which code.
 
 use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_viamillipede");
@@ -181,4 +182,38 @@ fn help_names_every_option_and_shows_examples() {
     for option in ["--output", "--force", "COMMAND"] {
         assert!(shown.contains(option), "{option} is not in\n{shown}");
     }
+}
+
+#[test]
+fn a_pseudo_random_stream_is_made_and_verified() {
+    let made = run("prbs --seed 5 --size 3MB");
+    assert_eq!((made.status.code(), made.stdout.len()), (Some(0), 3_000_000));
+    let check = |line: &str, stream: &[u8]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(line.split_whitespace()).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        // It may have seen enough before the end.
+        let _ = child.stdin.take().expect("a pipe").write_all(stream);
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8 on stderr"))
+    };
+    let right = (Some(0), "viamillipede: prbs: 3000000 bytes are right\n".to_owned());
+    assert_eq!(check("prbs --check --seed 5", &made.stdout), right);
+    assert_eq!(check("prbs --check --seed 5 -s 3MB", &made.stdout), right);
+    let short = "viamillipede: prbs: it ends after 2999999 bytes of 3000000\n".to_owned();
+    assert_eq!(check("prbs --check --seed 5 -s 3MB", &made.stdout[..2_999_999]), (Some(5), short));
+    let (code, said) = check("prbs --check --seed 6", &made.stdout);
+    assert_eq!(code, Some(5));
+    assert!(said.starts_with("viamillipede: prbs: byte 0 is 0x"), "{said}");
+}
+
+#[test]
+fn a_stream_without_end_ends_well_when_nobody_reads_it_any_more() {
+    let mut command = Command::new(PROGRAM);
+    let child = command.arg("prbs").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("the program starts");
+    let mut first = [0; 100];
+    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("it begins");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
 }

@@ -15,13 +15,16 @@ pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
     let usage = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(error.to_string()),
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Error::usage("no command", "one of tx, rx, loop, keygen, completions and man is needed")
+            Error::usage(
+                "no command",
+                "one of tx, rx, loop, keygen, prbs, completions and man is needed",
+            )
         }
         ErrorKind::InvalidSubcommand => {
             let what = told(ContextKind::InvalidSubcommand).unwrap_or_default();
             Error::usage(
                 what,
-                "unknown command; there are tx, rx, loop, keygen, completions and man",
+                "unknown command; there are tx, rx, loop, keygen, prbs, completions and man",
             )
         }
         ErrorKind::UnknownArgument => Error::usage(argument(), "unknown here"),
