@@ -202,6 +202,7 @@ fn loop_config(packing: Packing, verify: bool) -> config::Loop {
             patience: None,
             progress: config::ProgressMode::Never,
             verbosity: config::Verbosity::Quiet,
+            records: config::Records::default(),
         },
         input: config::Input::Stdin,
         output: config::Output::Stdout,

@@ -6,6 +6,7 @@
 mod ends;
 mod explain;
 mod keys;
+mod levels;
 mod manual;
 mod ssh;
 
@@ -14,7 +15,7 @@ pub use keys::Unkeyed;
 use crate::config::bytes::{format_bytes, parse_bytes};
 use crate::config::place::parse_workers;
 use crate::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
-use crate::config::{ProgressMode, Verbosity};
+use crate::config::{ProgressMode, Records, Verbosity};
 use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::prbs::Prbs;
@@ -23,6 +24,7 @@ use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
+use levels::join_levels;
 use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,7 +34,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Request {
     /// A run.
-    Run(Unkeyed),
+    Run(Box<Unkeyed>),
     /// A new key into this new file, or to stdout.
     Keygen(Option<PathBuf>),
     /// A pseudo-random stream, made or verified.
@@ -58,10 +60,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Ok(line) => line,
         Err(error) => return explain::explain(&error).map(Request::Show),
     };
+    let run = |run| Request::Run(Box::new(run));
     match line.command {
-        Sub::Tx(args) => tx(args).map(Request::Run),
-        Sub::Rx(args) => rx(args).map(Request::Run),
-        Sub::Loop(args) => both(args).map(Request::Run),
+        Sub::Tx(args) => tx(args).map(run),
+        Sub::Rx(args) => rx(args).map(run),
+        Sub::Loop(args) => both(args).map(run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
         Sub::Prbs(PrbsArgs { check, seed, size }) => {
             Ok(Request::Prbs { check, stream: Prbs { seed, size } })
@@ -268,6 +271,12 @@ struct CommonArgs {
     /// Show progress on stderr; `always` off a terminal is one line every 10 s
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     progress: When,
+    /// Append the figures to FILE, a line of JSON a second and one at the end; - is stderr
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
+    /// Write the same to FILE for Prometheus, in its place every 5 s and at the end
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// Say nothing but errors and what was asked for
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -388,6 +397,7 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
             (false, true) => Verbosity::Verbose,
             (false, false) => Verbosity::Normal,
         },
+        records: Records { stats: args.stats, metrics: args.metrics },
     })
 }
 
@@ -420,49 +430,6 @@ fn parse_patience(text: &str) -> Result<Patience, String> {
     let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let patience = patience.ok_or("not a number of seconds from 0 to 1000000000")?;
     Ok(Patience(Some(patience).filter(|patience| !patience.is_zero())))
-}
-
-/// Makes `--zstd LEVEL` one argument where the next argument is an integer, since clap would take
-/// any next argument (`tx --zstd host:1`), or none.
-fn join_levels(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut joined = Vec::new();
-    let mut rest = arguments.into_iter().peekable();
-    while let Some(argument) = rest.next() {
-        if argument == "--" {
-            joined.push(argument);
-            break;
-        }
-        let text = argument.to_str().unwrap_or_default();
-        let flags = short_flags_before_zstd(text);
-        let level = rest.peek().and_then(|next| next.to_str()).filter(|next| is_integer(next));
-        match (flags, level, text.strip_prefix("-z")) {
-            (Some(flags), Some(level), _) => {
-                joined.extend((!flags.is_empty()).then(|| format!("-{flags}").into()));
-                joined.push(format!("--zstd={level}").into());
-                rest.next();
-            }
-            (_, _, Some(level)) if is_integer(level) => {
-                joined.push(format!("--zstd={level}").into());
-            }
-            _ => joined.push(argument),
-        }
-    }
-    joined.extend(rest);
-    joined
-}
-
-/// For `--zstd`, `-z` and `-vz`: the flags that are before the `z`.
-fn short_flags_before_zstd(argument: &str) -> Option<&str> {
-    if argument == "--zstd" {
-        return Some("");
-    }
-    let flags = argument.strip_prefix('-')?.strip_suffix('z')?;
-    flags.bytes().all(|flag| b"qv".contains(&flag)).then_some(flags)
-}
-
-fn is_integer(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
 }
 
 #[cfg(test)]

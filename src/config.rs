@@ -132,6 +132,17 @@ pub struct Common {
     pub progress: ProgressMode,
     /// How much is said.
     pub verbosity: Verbosity,
+    /// Where figures are written.
+    pub records: Records,
+}
+
+/// Where the figures of a run are written, beside what people see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Lines of JSON, appended to this file; `-` is stderr.
+    pub stats: Option<PathBuf>,
+    /// Prometheus' text form, in place of this file.
+    pub metrics: Option<PathBuf>,
 }
 
 /// How the stream becomes feet.

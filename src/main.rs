@@ -86,7 +86,7 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
     };
     let outcome = between_ends(command, &stats, &say, ready, watch.news(), (stop, interrupt));
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
-    watch.finish(outcome.is_ok(), digest.as_ref());
+    watch.finish(outcome.as_ref().err(), digest.as_ref());
     outcome.map(drop)
 }
 

@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Most links of which totals are kept, however many the other end makes up.
+const MAX_LINKS: usize = 256;
+
 /// Which end of the stream this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -125,7 +128,27 @@ pub struct Stats {
     started: OnceLock<Instant>,
     best_link: AtomicU16,
     expected_bytes: OnceLock<u64>,
-    workers: Mutex<BTreeMap<WorkerId, Arc<WorkerRow>>>,
+    table: Mutex<Table>,
+}
+
+/// The connections that are there, and what those that are gone have left.
+#[derive(Debug, Default)]
+struct Table {
+    workers: BTreeMap<WorkerId, Arc<WorkerRow>>,
+    links: BTreeMap<LinkId, LinkRow>,
+}
+
+/// What the connections of one link have done together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkRow {
+    /// The address at the other end of the last of them.
+    pub peer: String,
+    /// Bytes sent or received on them, headers included, those of connections included that are gone.
+    pub bytes: u64,
+    /// How many there are now.
+    pub live: usize,
+    /// How many of these carry something.
+    pub busy: usize,
 }
 
 impl Stats {
@@ -156,7 +179,7 @@ impl Stats {
             started: OnceLock::new(),
             best_link: AtomicU16::new(u16::MAX),
             expected_bytes: OnceLock::new(),
-            workers: Mutex::default(),
+            table: Mutex::default(),
         }
     }
 
@@ -179,7 +202,11 @@ impl Stats {
     pub fn join(&self, worker: WorkerId, link: LinkId, peer: String) -> Arc<WorkerRow> {
         self.best_link.fetch_min(link.0, Relaxed);
         let row = Arc::new(WorkerRow::new(link, peer));
-        self.table().insert(worker, Arc::clone(&row));
+        let mut table = self.table();
+        if table.links.len() < MAX_LINKS {
+            table.links.entry(link).or_default().peer.clone_from(&row.peer);
+        }
+        table.workers.insert(worker, Arc::clone(&row));
         row
     }
 
@@ -190,17 +217,35 @@ impl Stats {
 
     /// The worker's connection is no more. Whether it was *lost* is the caller's to count.
     pub fn leave(&self, worker: WorkerId) {
-        self.table().remove(&worker);
+        let mut table = self.table();
+        if let Some(row) = table.workers.remove(&worker)
+            && let Some(link) = table.links.get_mut(&row.link)
+        {
+            link.bytes += row.bytes.now();
+        }
     }
 
     /// How many workers have a connection.
     pub fn live_workers(&self) -> usize {
-        self.table().len()
+        self.table().workers.len()
     }
 
     /// The workers that have a connection, in order of their numbers.
     pub fn workers(&self) -> Vec<(WorkerId, Arc<WorkerRow>)> {
-        self.table().iter().map(|(&worker, row)| (worker, Arc::clone(row))).collect()
+        self.table().workers.iter().map(|(&worker, row)| (worker, Arc::clone(row))).collect()
+    }
+
+    /// Every link that there was a connection on, the preferred one first.
+    pub fn links(&self) -> BTreeMap<LinkId, LinkRow> {
+        let table = self.table();
+        let mut links = table.links.clone();
+        for row in table.workers.values() {
+            let Some(link) = links.get_mut(&row.link) else { continue };
+            link.bytes += row.bytes.now();
+            link.live += 1;
+            link.busy += usize::from(row.state() == WorkerState::Busy);
+        }
+        links
     }
 
     /// All figures as they are now.
@@ -241,9 +286,9 @@ impl Stats {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Arc<WorkerRow>>> {
-        // Every change is one insert or remove: the table is whole even if its holder panicked.
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change is an insert or a remove: the table is whole even if its holder panicked.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -311,8 +356,10 @@ mod tests {
             (worker, seen.bytes.now(), seen.state()),
             (WorkerId(7), 5, WorkerState::Stalled)
         );
+        assert_eq!((stats.links()[&LinkId(0)].bytes, stats.links()[&LinkId(0)].live), (5, 1));
         stats.leave(WorkerId(7));
         assert_eq!((stats.live_workers(), row.bytes.now()), (0, 5));
+        assert_eq!((stats.links()[&LinkId(0)].bytes, stats.links()[&LinkId(0)].live), (5, 0));
     }
 
     #[test]

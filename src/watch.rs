@@ -1,16 +1,17 @@
 //! What people see of a run, all of it on stderr.
 //!
 //! One thread looks at the [`Stats`] ten times a second, counts bottlenecks, shows progress, and hears the
-//! [`News`]; one
-//! waits for signals; one writes ([`say`]). Knows no socket and no stage: a run is watched by its
+//! [`News`]; one waits for signals; one writes ([`say`]), and another for programs (`files`). Knows no socket and no stage: a run is watched by its
 //! figures alone, and goes on the same when nobody reads what is said.
 
 mod bar;
 mod figures;
+mod files;
 mod lanes;
 mod links;
 mod progress;
 pub mod ready;
+mod record;
 pub mod say;
 mod signals;
 mod summary;
@@ -19,11 +20,13 @@ use crate::config::Common;
 use crate::error::Error;
 use crate::foot::Hash;
 use crate::news::{Fact, News};
-use crate::stats::{Stats, Tally};
+use crate::stats::{Snapshot, Stats, Tally};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
+use files::Files;
 use lanes::Lanes;
 use links::{Line, Links};
 use progress::{Meter, Progress, Rates, Seen};
+use record::{End, Record};
 use say::Say;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -32,6 +35,10 @@ use std::time::{Duration, Instant};
 /// How often the figures are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Ticks between two lines of `--stats`, and two pages of `--metrics`.
+const LINE_EVERY: u32 = 10;
+const PAGE_EVERY: u32 = 50;
+
 /// A run that is being watched.
 #[derive(Debug)]
 pub struct Watch {
@@ -39,7 +46,7 @@ pub struct Watch {
     say: Say,
     news: News,
     control: Sender<Control>,
-    thread: JoinHandle<Tally>,
+    thread: JoinHandle<Watcher>,
 }
 
 /// What the watching thread is told.
@@ -70,14 +77,23 @@ impl Watch {
         let on_ask = move || drop(asks.try_send(Control::Summary));
         signals::listen(say.clone(), on_ask, on_signal)?;
 
-        let progress = Progress::new(settings);
-        let lanes = Lanes::new(names.clone());
-        let links = Links::new(names, settings.patience, Instant::now());
+        let watcher = Watcher {
+            stats: Arc::clone(&stats),
+            say: say.clone(),
+            name: settings.name.clone(),
+            show: Progress::new(settings),
+            lanes: Lanes::new(names.clone()),
+            links: Links::new(names, settings.patience, Instant::now()),
+            stream: Meter::default(),
+            wire: Meter::default(),
+            tally: Tally::default(),
+            files: Files::open(&settings.records, say)?,
+            ticks: 0,
+        };
         let (news, facts) = News::channel();
-        let (seen, teller) = (Arc::clone(&stats), say.clone());
         let thread = Builder::new()
             .name("watch".into())
-            .spawn(move || watch(&seen, &teller, progress, lanes, links, facts, &controls))
+            .spawn(move || watcher.run(facts, &controls))
             .map_err(|error| Error::io("a thread", error))?;
         Ok(Watch { stats, say: say.clone(), news, control, thread })
     }
@@ -87,83 +103,135 @@ impl Watch {
         self.news.clone()
     }
 
-    /// Ends the watch and says how the run went, if it ever came to carry anything.
-    pub fn finish(self, delivered: bool, digest: Option<&Hash>) {
-        // The thread never blocks, so it takes this, and ends; if it panicked there is no tally.
-        let tally = match self.control.send(Control::Stop) {
-            Ok(()) => self.thread.join().unwrap_or_default(),
-            Err(_) => Tally::default(),
+    /// Ends the watch and says how the run went, if it ever came to carry anything. A `failure` is told by its
+    /// exit code and its words.
+    pub fn finish(self, failure: Option<&Error>, digest: Option<&Hash>) {
+        // The thread never blocks, so it takes this, and ends; if it panicked there is nothing to tell.
+        let watcher = match self.control.send(Control::Stop) {
+            Ok(()) => self.thread.join().ok(),
+            Err(_) => None,
         };
         self.say.end_pictures();
         let snapshot = self.stats.snapshot();
         if let Some(elapsed) = snapshot.elapsed {
-            let bottleneck = tally.most_frequent().unwrap_or(snapshot.bottleneck);
-            self.say.note(&summary::last_line(&snapshot, elapsed, bottleneck, delivered));
+            let most = watcher.as_ref().and_then(|watcher| watcher.tally.most_frequent());
+            let bottleneck = most.unwrap_or(snapshot.bottleneck);
+            let line = summary::last_line(&snapshot, elapsed, bottleneck, failure.is_none());
+            self.say.note(&line);
         }
         if let Some(digest) = digest {
             self.say.always(&summary::digest_line(digest));
         }
-    }
-}
-
-fn watch(
-    stats: &Stats,
-    say: &Say,
-    mut show: Progress,
-    mut lanes: Lanes,
-    mut links: Links,
-    mut facts: Receiver<Fact>,
-    controls: &Receiver<Control>,
-) -> Tally {
-    let ticks = tick(TICK);
-    let mut tally = Tally::default();
-    let (mut stream, mut wire) = (Meter::default(), Meter::default());
-    loop {
-        select! {
-            recv(controls) -> asked => match asked {
-                Ok(Control::Summary) => {
-                    let block = summary::block(&stats.snapshot(), rates(&stream, &wire), &stats.workers());
-                    say.always(&block);
-                }
-                Ok(Control::Stop) | Err(_) => {
-                    let now = Instant::now();
-                    facts.try_iter().for_each(|fact| links.hear(now, fact));
-                    // What is behind us is no news any more, but the detail is asked for.
-                    tell(&mut links, now, |line| matches!(line, Line::Detail(_)), say);
-                    return tally;
-                }
-            },
-            recv(facts) -> fact => match fact {
-                Ok(fact) => links.hear(Instant::now(), fact),
-                Err(_) => facts = never(),
-            },
-            recv(ticks) -> _ => {
-                let (now, snapshot) = (Instant::now(), stats.snapshot());
-                if snapshot.elapsed.is_some() {
-                    tally.count(snapshot.bottleneck);
-                    stream.sample(now, snapshot.stream_bytes);
-                    wire.sample(now, snapshot.wire_bytes);
-                    lanes.sample(now, &stats.workers());
-                }
-                let seen = Seen { snapshot: &snapshot, rates: rates(&stream, &wire), lanes: &lanes };
-                show.tick(now, &seen, say);
-                tell(&mut links, now, |_| true, say);
-            }
+        if let Some(watcher) = watcher {
+            let failure = failure.map(|error| (error.exit_code(), error.to_string()));
+            watcher.write_end(End::new(failure, digest));
         }
     }
 }
 
-fn rates(stream: &Meter, wire: &Meter) -> Rates {
-    Rates { stream: stream.rate(), wire: wire.rate() }
+/// The watching thread.
+#[derive(Debug)]
+struct Watcher {
+    stats: Arc<Stats>,
+    say: Say,
+    /// The stream's label.
+    name: String,
+    show: Progress,
+    lanes: Lanes,
+    links: Links,
+    stream: Meter,
+    wire: Meter,
+    tally: Tally,
+    files: Files,
+    ticks: u32,
 }
 
-/// Says what there is to say of links, if it is `wanted`.
-fn tell(links: &mut Links, now: Instant, wanted: impl Fn(&Line) -> bool, say: &Say) {
-    while let Some(line) = links.poll(now) {
-        match line {
-            unwanted if !wanted(&unwanted) => {}
-            Line::Note(text) => say.note(&text),
-            Line::Detail(text) => say.detail(&text),
+impl Watcher {
+    /// Watches until it is told to stop.
+    fn run(mut self, mut facts: Receiver<Fact>, controls: &Receiver<Control>) -> Watcher {
+        let ticks = tick(TICK);
+        loop {
+            select! {
+                recv(controls) -> asked => match asked {
+                    Ok(Control::Summary) => self.say_how_it_stands(),
+                    Ok(Control::Stop) | Err(_) => {
+                        let now = Instant::now();
+                        facts.try_iter().for_each(|fact| self.links.hear(now, fact));
+                        // What is behind us is no news any more, but the detail is asked for.
+                        self.tell(now, |line| matches!(line, Line::Detail(_)));
+                        return self;
+                    }
+                },
+                recv(facts) -> fact => match fact {
+                    Ok(fact) => self.links.hear(Instant::now(), fact),
+                    Err(_) => facts = never(),
+                },
+                recv(ticks) -> _ => self.look(Instant::now()),
+            }
+        }
+    }
+
+    /// Looks at the figures, and shows them to who wants to see them.
+    fn look(&mut self, now: Instant) {
+        let snapshot = self.stats.snapshot();
+        if snapshot.elapsed.is_some() {
+            self.tally.count(snapshot.bottleneck);
+            self.sample(now, &snapshot);
+        }
+        let seen = Seen { snapshot: &snapshot, rates: self.rates(), lanes: &self.lanes };
+        self.show.tick(now, &seen, &self.say);
+        self.tell(now, |_| true);
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.files.are_wanted() && self.ticks.is_multiple_of(LINE_EVERY) {
+            let record = self.record(&snapshot, None);
+            self.files.line(record.json());
+            if self.files.have_metrics() && self.ticks.is_multiple_of(PAGE_EVERY) {
+                self.files.page(record.metrics());
+            }
+        }
+    }
+
+    fn sample(&mut self, now: Instant, snapshot: &Snapshot) {
+        self.stream.sample(now, snapshot.stream_bytes);
+        self.wire.sample(now, snapshot.wire_bytes);
+        self.lanes.sample(now, self.stats.links());
+    }
+
+    fn rates(&self) -> Rates {
+        Rates { stream: self.stream.rate(), wire: self.wire.rate() }
+    }
+
+    fn record(&self, snapshot: &Snapshot, end: Option<End>) -> Record {
+        let (links, workers) = (self.lanes.rows(), self.stats.workers());
+        Record::new(&self.name, snapshot, self.rates(), links, &workers, end)
+    }
+
+    fn say_how_it_stands(&self) {
+        let snapshot = self.stats.snapshot();
+        self.say.always(&summary::block(&snapshot, self.rates(), &self.stats.workers()));
+    }
+
+    /// The last line and the last page.
+    fn write_end(mut self, end: End) {
+        if !self.files.are_wanted() {
+            return;
+        }
+        let snapshot = self.stats.snapshot();
+        self.sample(Instant::now(), &snapshot);
+        let record = self.record(&snapshot, Some(end));
+        self.files.line(record.json());
+        self.files.page(record.metrics());
+        self.files.flush();
+    }
+
+    /// Says what there is to say of links, if it is `wanted`.
+    fn tell(&mut self, now: Instant, wanted: impl Fn(&Line) -> bool) {
+        while let Some(line) = self.links.poll(now) {
+            match line {
+                unwanted if !wanted(&unwanted) => {}
+                Line::Note(text) => self.say.note(&text),
+                Line::Detail(text) => self.say.detail(&text),
+            }
         }
     }
 }

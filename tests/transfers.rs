@@ -8,6 +8,7 @@ mod first;
 mod looping;
 mod matrix;
 mod narrow;
+mod recorded;
 mod said;
 #[cfg(target_os = "linux")]
 mod standstill;

@@ -10,7 +10,7 @@ use super::packet::{self, WORDS};
 use super::reply::Reply;
 use super::tunnel::Tunnel;
 use crate::cancel::wait;
-use crate::config::{self, Common, Listen, ProgressMode, Rendezvous};
+use crate::config::{self, Common, Listen, ProgressMode, Records, Rendezvous};
 use crate::error::{Error, plain};
 use crate::foot::MIN_FOOT_BYTES;
 use crate::source::Source;
@@ -98,6 +98,7 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
         patience: order.patience,
         progress: ProgressMode::Never,
         verbosity: order.verbosity,
+        records: Records::default(),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let stats = Arc::new(Stats::new(role, threads));

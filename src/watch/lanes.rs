@@ -5,10 +5,9 @@
 use super::figures;
 use super::progress::Meter;
 use crate::error::one_line;
-use crate::proto::{LinkId, WorkerId};
-use crate::stats::{WorkerRow, WorkerState};
+use crate::proto::LinkId;
+use crate::stats::LinkRow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Most links that have a lane of their own; the others share one.
@@ -24,17 +23,26 @@ pub(super) struct Lanes {
     lanes: BTreeMap<LinkId, Lane>,
 }
 
+/// What is known of one link.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Which.
+    pub(super) link: LinkId,
+    /// What people call it.
+    pub(super) name: String,
+    /// Connections now, and how many of them carry something.
+    pub(super) live: usize,
+    pub(super) busy: usize,
+    /// Bytes that it has carried, and a second in the last seconds.
+    pub(super) bytes: u64,
+    pub(super) rate: f64,
+}
+
 /// One link.
 #[derive(Debug, Default)]
 struct Lane {
-    /// The address at the other end of its last connection.
-    peer: String,
-    /// Bytes that each of its connections has carried, those included that are gone.
-    carried: BTreeMap<WorkerId, u64>,
+    row: LinkRow,
     meter: Meter,
-    /// Connections now, and how many of them carry something.
-    live: usize,
-    busy: usize,
 }
 
 impl Lanes {
@@ -44,27 +52,29 @@ impl Lanes {
         Lanes { lanes: dialled.collect(), names }
     }
 
-    /// So much these connections have carried by now.
-    pub(super) fn sample(&mut self, now: Instant, workers: &[(WorkerId, Arc<WorkerRow>)]) {
-        for lane in self.lanes.values_mut() {
-            (lane.live, lane.busy) = (0, 0);
-        }
-        for (worker, row) in workers {
-            let lane = self.lanes.entry(row.link).or_default();
-            lane.peer.clone_from(&row.peer);
-            lane.carried.insert(*worker, row.bytes.now());
-            lane.live += 1;
-            lane.busy += usize::from(row.state() == WorkerState::Busy);
-        }
-        for lane in self.lanes.values_mut() {
-            lane.meter.sample(now, lane.carried.values().sum());
+    /// The links as they are now.
+    pub(super) fn sample(&mut self, now: Instant, links: BTreeMap<LinkId, LinkRow>) {
+        for (link, row) in links {
+            let lane = self.lanes.entry(link).or_default();
+            lane.meter.sample(now, row.bytes);
+            lane.row = row;
         }
     }
 
-    /// A line for each, the preferred link first. None for one link alone: the stream's line says it all.
+    /// Each link, the preferred one first.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
+        self.lanes.iter().map(|(&link, lane)| {
+            let LinkRow { peer, bytes, live, busy } = &lane.row;
+            let from = || format!("from {}", peer.rsplit_once(':').map_or("", |(host, _)| host));
+            let name = self.names.get(usize::from(link.0)).cloned().unwrap_or_else(from);
+            let (name, rate) = (one_line(&name), lane.meter.rate());
+            Row { link, name, live: *live, busy: *busy, bytes: *bytes, rate }
+        })
+    }
+
+    /// A line for each. None for one link alone: the stream's line says it all.
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.lanes.iter().map(|(link, lane)| self.line(*link, lane)).collect();
+        let mut lines: Vec<String> = self.rows().map(Row::line).collect();
         if lines.len() > LANES {
             let more = lines.len() - (LANES - 1);
             lines.truncate(LANES - 1);
@@ -72,27 +82,28 @@ impl Lanes {
         }
         if lines.len() > 1 { lines } else { Vec::new() }
     }
+}
 
-    fn line(&self, link: LinkId, lane: &Lane) -> String {
-        let from = format!("from {}", lane.peer.rsplit_once(':').map_or("", |(host, _)| host));
-        let name = one_line(self.names.get(usize::from(link.0)).unwrap_or(&from));
-        let shown: String = match name.chars().count() {
-            0..=NAME => name,
-            _ => name.chars().take(NAME - 1).chain(['…']).collect(),
+impl Row {
+    fn line(self) -> String {
+        let shown: String = match self.name.chars().count() {
+            0..=NAME => self.name,
+            _ => self.name.chars().take(NAME - 1).chain(['…']).collect(),
         };
-        let state = match (lane.live, lane.busy) {
+        let state = match (self.live, self.busy) {
             (0, _) => "down".into(),
             (_, 0) => "idle".into(),
             (live, busy) => format!("{busy} of {live} busy"),
         };
-        format!("{shown}: {}, {state}", figures::rate(lane.meter.rate()))
+        format!("{shown}: {}, {state}", figures::rate(self.rate))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{Role, Stats};
+    use crate::proto::WorkerId;
+    use crate::stats::{Role, Stats, WorkerState};
     use std::time::Duration;
 
     #[test]
@@ -107,13 +118,13 @@ mod tests {
             Lanes::new(vec!["h:1".into(), "a-name-that-is-much-too-long.example.org:7000".into()]);
         let row = stats.join(WorkerId(3), LinkId(0), "192.0.2.1:1".into());
         row.set_state(WorkerState::Busy);
-        lanes.sample(start, &stats.workers());
+        lanes.sample(start, stats.links());
         row.bytes.add(2_000_000);
-        lanes.sample(start + Duration::from_secs(2), &stats.workers());
+        lanes.sample(start + Duration::from_secs(2), stats.links());
         let expected = ["h:1: 1.00 MB/s, 1 of 1 busy", "a-name-that-is-much-too-lon…: 0 B/s, down"];
         assert_eq!(lanes.lines(), expected);
         stats.leave(WorkerId(3));
-        lanes.sample(start + Duration::from_secs(3), &stats.workers());
+        lanes.sample(start + Duration::from_secs(3), stats.links());
         assert!(
             lanes.lines()[0].ends_with("down"),
             "what it has carried stays: {:?}",
@@ -128,7 +139,7 @@ mod tests {
             stats.join(WorkerId(link.into()), LinkId(link), format!("[2001:db8::{link}]:99\n"));
         }
         let mut lanes = Lanes::new(Vec::new());
-        lanes.sample(Instant::now(), &stats.workers());
+        lanes.sample(Instant::now(), stats.links());
         let lines = lanes.lines();
         assert_eq!(lines.len(), LANES);
         assert_eq!(lines[0], "from [2001:db8::0]: 0 B/s, idle");

@@ -102,10 +102,10 @@ fn rule_06_acks_count_once_in_any_order_on_any_worker() {
         tx.acked()
     };
     assert_eq!(tell(2, 1), [1, 3]);
-    assert_eq!(tell(1, 0), [], "an older word");
+    assert!(tell(1, 0).is_empty(), "an older word");
     assert_eq!(tell(1, 3), [0, 4]);
-    assert_eq!(tell(1, 3), [], "the same word again");
-    assert_eq!(tell(2, 2), [], "an older word on another worker");
+    assert!(tell(1, 3).is_empty(), "the same word again");
+    assert!(tell(2, 2).is_empty(), "an older word on another worker");
     assert_eq!(tx.sender.backlog().unacked_feet, 4, "2 to 5 are kept, 3 and 4 among them as acked");
 }
 

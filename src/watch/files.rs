@@ -1,0 +1,178 @@
+//! Where figures are written for programs: lines appended to one file, a page in place of another.
+//!
+//! A thread of its own writes, and nobody waits for it but the end of the run, and that not for long: a full
+//! disk, or a FIFO that nobody reads, costs figures and never the stream. Does not know what it writes.
+
+use super::say::Say;
+use crate::config::Records;
+use crate::error::{Error, plain};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::Builder;
+use std::time::Duration;
+
+/// What waits to be written: more than that is left out.
+const QUEUE: usize = 4;
+/// How long the end of the run waits for the last of it.
+const LAST: Duration = Duration::from_millis(500);
+
+/// The files of one run.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// None where there is nothing to write.
+    jobs: Option<Sender<Job>>,
+    /// Lines go to stderr.
+    aloud: Option<Say>,
+    has_metrics: bool,
+}
+
+/// What the thread is to do.
+enum Job {
+    Line(String),
+    Page(String),
+    /// Tell when all before this is done.
+    Flush(Sender<()>),
+}
+
+impl Files {
+    /// Opens them. What cannot be opened is an error now, and what cannot be written later a line on stderr, once.
+    pub(super) fn open(records: &Records, say: &Say) -> Result<Files, Error> {
+        let is_stderr = |path: &&PathBuf| path.as_os_str() == "-";
+        let aloud = records.stats.as_ref().filter(is_stderr).map(|_| say.clone());
+        let stats = records.stats.as_ref().filter(|path| !is_stderr(path));
+        let stats = stats.map(|path| Lines::open(path)).transpose()?;
+        let metrics = records.metrics.as_deref().map(Page::at).transpose()?;
+        let has_metrics = metrics.is_some();
+        if stats.is_none() && metrics.is_none() {
+            return Ok(Files { jobs: None, aloud, has_metrics });
+        }
+        let (jobs, queue) = bounded(QUEUE);
+        let say = say.clone();
+        let run = move || write(&queue, stats, metrics, &say);
+        let thread = Builder::new().name("figures".into()).spawn(run);
+        thread.map_err(|error| Error::io("a thread", error))?;
+        Ok(Files { jobs: Some(jobs), aloud, has_metrics })
+    }
+
+    /// Whether anybody wants lines or pages.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.jobs.is_some() || self.aloud.is_some()
+    }
+
+    /// Whether anybody wants pages.
+    pub(super) fn have_metrics(&self) -> bool {
+        self.has_metrics
+    }
+
+    /// Appends a line.
+    pub(super) fn line(&self, line: String) {
+        match (&self.aloud, &self.jobs) {
+            (Some(say), _) => say.always(&line),
+            // Who is that slow does without.
+            (None, Some(jobs)) => drop(jobs.try_send(Job::Line(line))),
+            (None, None) => {}
+        }
+    }
+
+    /// Replaces the page.
+    pub(super) fn page(&self, page: String) {
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.try_send(Job::Page(page)));
+        }
+    }
+
+    /// Waits until all is written, but not for long.
+    pub(super) fn flush(&self) {
+        let (done, is_done) = bounded(1);
+        if let Some(jobs) = &self.jobs
+            && jobs.send_timeout(Job::Flush(done), LAST).is_ok()
+        {
+            // Either way we go on: written, or out of time.
+            let _ = is_done.recv_timeout(LAST);
+        }
+    }
+}
+
+fn write(queue: &Receiver<Job>, mut lines: Option<Lines>, mut page: Option<Page>, say: &Say) {
+    for job in queue {
+        match job {
+            Job::Line(line) => give_up(&mut lines, say, |lines| lines.append(&line)),
+            Job::Page(text) => give_up(&mut page, say, |page| page.replace(&text)),
+            Job::Flush(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// Uses a file until it fails, and says so then.
+fn give_up<T>(file: &mut Option<T>, say: &Say, act: impl FnOnce(&mut T) -> Result<(), Error>) {
+    let Some(open) = file else { return };
+    if let Err(error) = act(open) {
+        let cause = match &error {
+            Error::Io { what, source } => format!("{what}: {}", plain(source)),
+            other => other.to_string(),
+        };
+        say.always(&format!("viamillipede: {cause}; going on without it"));
+        *file = None;
+    }
+}
+
+/// A file to which lines are appended.
+struct Lines {
+    name: String,
+    file: File,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Lines, Error> {
+        let name = path.display().to_string();
+        // A FIFO without a reader must not hold us up either.
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).custom_flags(nix::libc::O_NONBLOCK);
+        let file = options.open(path).map_err(|error| Error::io(&name, error))?;
+        Ok(Lines { name, file })
+    }
+
+    fn append(&mut self, line: &str) -> Result<(), Error> {
+        match self.file.write_all(format!("{line}\n").as_bytes()) {
+            // Its reader is slow: this line is left out.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            written => written.map_err(|error| Error::io(&self.name, error)),
+        }
+    }
+}
+
+/// A file that is replaced whole, so that nobody ever reads half of it.
+struct Page {
+    path: PathBuf,
+    /// Beside it, under a name that no collector reads (they want `.prom`).
+    fresh: PathBuf,
+}
+
+impl Page {
+    fn at(path: &Path) -> Result<Page, Error> {
+        let refused =
+            || Error::usage(format!("--metrics {}", path.display()), "not a file to replace");
+        // A device must not become a file.
+        if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+            return Err(refused());
+        }
+        let name = path.file_name().ok_or_else(refused)?;
+        let mut fresh = name.to_owned();
+        fresh.push(format!(".{}", std::process::id()));
+        let page = Page { path: path.into(), fresh: path.with_file_name(fresh) };
+        page.replace("")?;
+        Ok(page)
+    }
+
+    fn replace(&self, text: &str) -> Result<(), Error> {
+        let written =
+            fs::write(&self.fresh, text).and_then(|()| fs::rename(&self.fresh, &self.path));
+        written.map_err(|error| {
+            drop(fs::remove_file(&self.fresh));
+            Error::io(self.path.display().to_string(), error)
+        })
+    }
+}

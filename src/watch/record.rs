@@ -1,0 +1,284 @@
+//! The figures of a run at one moment, as they are written for programs: a line of JSON, or a page in
+//! Prometheus' text form. `doc/stats.schema.json` and `doc/metrics.md` say what each means.
+//!
+//! Does not know where they are written, nor when.
+
+use super::lanes::Row;
+use super::progress::Rates;
+use crate::error::one_line;
+use crate::foot::Hash;
+use crate::proto::WorkerId;
+use crate::stats::{Role, Snapshot, WorkerRow};
+use serde::Serialize;
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Changes when a field goes or means something else; new fields may come at any time.
+const VERSION: u32 = 1;
+
+/// One line of `--stats`.
+#[derive(Debug, Serialize)]
+pub(super) struct Record {
+    v: u32,
+    event: &'static str,
+    unix_s: f64,
+    elapsed_s: f64,
+    role: &'static str,
+    name: String,
+    stream_bytes: u64,
+    expected_bytes: Option<u64>,
+    source_bytes: u64,
+    packed_bytes: u64,
+    wire_bytes: u64,
+    stream_bytes_per_s: f64,
+    wire_bytes_per_s: f64,
+    feet: u64,
+    resent_feet: u64,
+    connections: usize,
+    lost_connections: u64,
+    unacked_feet: u64,
+    unsent_feet: u64,
+    lowest_missing_foot: u64,
+    limit_foot: u64,
+    bottleneck: String,
+    links: Vec<LinkRecord>,
+    workers: Vec<WorkerRecord>,
+    #[serde(flatten)]
+    end: Option<End>,
+}
+
+#[derive(Debug, Serialize)]
+struct LinkRecord {
+    link: u16,
+    name: String,
+    connections: usize,
+    busy: usize,
+    wire_bytes: u64,
+    wire_bytes_per_s: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct WorkerRecord {
+    worker: u32,
+    link: u16,
+    peer: String,
+    state: String,
+    feet: u64,
+    wire_bytes: u64,
+    age_s: f64,
+}
+
+/// How the run ended.
+#[derive(Debug, Serialize)]
+pub(super) struct End {
+    outcome: &'static str,
+    exit_code: u8,
+    error: Option<String>,
+    blake3: Option<String>,
+}
+
+impl End {
+    /// The end of a run that delivered a stream with this digest, or failed with this code and words.
+    pub(super) fn new(failure: Option<(u8, String)>, digest: Option<&Hash>) -> End {
+        let blake3 = digest.map(|digest| blake3::Hash::from_bytes(*digest).to_hex().to_string());
+        match failure {
+            None => End { outcome: "delivered", exit_code: 0, error: None, blake3 },
+            Some((exit_code, words)) => {
+                End { outcome: "failed", exit_code, error: Some(one_line(&words)), blake3 }
+            }
+        }
+    }
+}
+
+impl Record {
+    /// The run as it is now.
+    pub(super) fn new(
+        name: &str,
+        of: &Snapshot,
+        rates: Rates,
+        links: impl Iterator<Item = Row>,
+        workers: &[(WorkerId, Arc<WorkerRow>)],
+        end: Option<End>,
+    ) -> Record {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Record {
+            v: VERSION,
+            event: if end.is_some() { "end" } else { "stats" },
+            unix_s: unix.as_secs_f64(),
+            elapsed_s: of.elapsed.unwrap_or_default().as_secs_f64(),
+            role: match of.role {
+                Role::Sender => "sender",
+                Role::Receiver => "receiver",
+            },
+            name: name.into(),
+            stream_bytes: of.stream_bytes,
+            expected_bytes: of.expected_bytes,
+            source_bytes: of.source_bytes,
+            packed_bytes: of.packed_bytes,
+            wire_bytes: of.wire_bytes,
+            stream_bytes_per_s: rates.stream,
+            wire_bytes_per_s: rates.wire,
+            feet: of.feet,
+            resent_feet: of.resent_feet,
+            connections: of.live_workers,
+            lost_connections: of.lost_connections,
+            unacked_feet: of.unacked_feet,
+            unsent_feet: of.unsent_feet,
+            lowest_missing_foot: of.cumulative,
+            limit_foot: of.limit,
+            bottleneck: of.bottleneck.to_string(),
+            links: links.map(LinkRecord::new).collect(),
+            workers: workers.iter().map(|(worker, row)| WorkerRecord::new(*worker, row)).collect(),
+            end,
+        }
+    }
+
+    /// One line, without its end.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).expect("numbers, texts and lists of them")
+    }
+
+    /// A page for Prometheus.
+    pub(super) fn metrics(&self) -> String {
+        let mut page = Page { text: String::new(), session: self.labels() };
+        let run: [(&str, &str, &str, &dyn Display); 12] = [
+            (
+                "stream_bytes_total",
+                "counter",
+                "Bytes of the stream that are through: verified at the other end, or written to the sink.",
+                &self.stream_bytes,
+            ),
+            (
+                "wire_bytes_total",
+                "counter",
+                "Bytes on all connections, headers included.",
+                &self.wire_bytes,
+            ),
+            ("feet_total", "counter", "Blocks of the stream, each counted once.", &self.feet),
+            (
+                "resent_feet_total",
+                "counter",
+                "Blocks sent again, for any reason.",
+                &self.resent_feet,
+            ),
+            (
+                "lost_connections_total",
+                "counter",
+                "Connections that ended before the stream did.",
+                &self.lost_connections,
+            ),
+            ("elapsed_seconds", "gauge", "Time since the ends have met.", &self.elapsed_s),
+            ("connections", "gauge", "Connections now.", &self.connections),
+            (
+                "stream_bytes_per_second",
+                "gauge",
+                "Rate of the stream in the last seconds.",
+                &self.stream_bytes_per_s,
+            ),
+            (
+                "wire_bytes_per_second",
+                "gauge",
+                "Rate on the wire in the last seconds.",
+                &self.wire_bytes_per_s,
+            ),
+            (
+                "unacked_feet",
+                "gauge",
+                "Blocks sent and not yet verified at the other end.",
+                &self.unacked_feet,
+            ),
+            ("unsent_feet", "gauge", "Blocks that wait for a connection.", &self.unsent_feet),
+            ("time_seconds", "gauge", "When this was written, in Unix time.", &self.unix_s),
+        ];
+        for (name, kind, help, value) in run {
+            page.metric(name, kind, help);
+            page.sample(name, "", value);
+        }
+        if let Some(expected) = self.expected_bytes {
+            page.metric("expected_bytes", "gauge", "How long the stream will be.");
+            page.sample("expected_bytes", "", &expected);
+        }
+        page.metric("bottleneck", "gauge", "1 for the part of the way that is slowest now.");
+        page.sample("bottleneck", &label("part", &self.bottleneck), &1);
+        page.metric("link_wire_bytes_total", "counter", "Bytes on all connections of a link.");
+        for link in &self.links {
+            page.sample("link_wire_bytes_total", &label("link", &link.name), &link.wire_bytes);
+        }
+        page.metric("link_connections", "gauge", "Connections of a link now.");
+        for link in &self.links {
+            page.sample("link_connections", &label("link", &link.name), &link.connections);
+        }
+        if let Some(end) = &self.end {
+            page.metric(
+                "exit_code",
+                "gauge",
+                "The exit code of a run that has ended; 0 is delivered.",
+            );
+            page.sample("exit_code", "", &end.exit_code);
+        }
+        page.text
+    }
+
+    /// What all samples of this run have in common.
+    fn labels(&self) -> String {
+        label("role", self.role) + &label("name", &self.name)
+    }
+}
+
+/// Metrics as they are written.
+struct Page {
+    text: String,
+    session: String,
+}
+
+impl Page {
+    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP viamillipede_{name} {help}"));
+        self.line(format_args!("# TYPE viamillipede_{name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: &dyn Display) {
+        let labels = format!("{}{labels}", self.session);
+        let labels = labels.trim_end_matches(',');
+        self.line(format_args!("viamillipede_{name}{{{labels}}} {value}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.text, "{line}").expect("a String takes all that is written");
+    }
+}
+
+/// `key="value",` with what must be escaped in it.
+fn label(key: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{key}=\"{value}\",")
+}
+
+impl LinkRecord {
+    fn new(row: Row) -> LinkRecord {
+        let Row { link, name, live, busy, bytes, rate } = row;
+        LinkRecord {
+            link: link.0,
+            name,
+            connections: live,
+            busy,
+            wire_bytes: bytes,
+            wire_bytes_per_s: rate,
+        }
+    }
+}
+
+impl WorkerRecord {
+    fn new(worker: WorkerId, row: &WorkerRow) -> WorkerRecord {
+        WorkerRecord {
+            worker: worker.0,
+            link: row.link.0,
+            peer: one_line(&row.peer),
+            state: row.state().to_string(),
+            feet: row.feet.now(),
+            wire_bytes: row.bytes.now(),
+            age_s: row.since.elapsed().as_secs_f64(),
+        }
+    }
+}

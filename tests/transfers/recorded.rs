@@ -1,0 +1,146 @@
+//! What both ends write for programs: lines of `--stats`, pages of `--metrics`.
+
+use super::stream::{Pair, Stream};
+use crate::harness::End;
+use jsonschema::Validator;
+use prometheus_parse::{Scrape, Value as Sample};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+const SIZE: u64 = (3 << 20) + 11;
+
+fn schema() -> Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("doc/stats.schema.json");
+    let text = fs::read_to_string(path).expect("the schema");
+    let schema = serde_json::from_str(&text).expect("the schema is JSON");
+    jsonschema::validator_for(&schema).expect("the schema is one")
+}
+
+/// The lines of this text, each of which keeps to the schema; the last one is the end.
+fn lines(text: &str) -> Vec<Value> {
+    let schema = schema();
+    let line = |line: &str| {
+        let value: Value = serde_json::from_str(line).expect("a line is JSON");
+        if let Some(error) = schema.iter_errors(&value).next() {
+            panic!("{error}: {line}");
+        }
+        value
+    };
+    let lines: Vec<Value> = text.lines().map(line).collect();
+    let ends = lines.iter().filter(|line| line["event"] == "end").count();
+    assert_eq!((ends, &lines.last().expect("there is an end")["event"]), (1, &"end".into()));
+    lines
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("it was written")
+}
+
+#[test]
+fn the_last_line_has_totals_that_equal_the_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let option = |name: &str| format!("--verify --name n --stats {}", at(name).display());
+    let mut pair = Pair::start(&option("tx"), &option("rx"));
+    let tally = pair.carry(Stream::new(1, SIZE));
+    for (name, role) in [("tx", "sender"), ("rx", "receiver")] {
+        let lines = lines(&read(&at(name)));
+        let end = lines.last().expect("there is an end");
+        assert_eq!((&end["stream_bytes"], &end["role"]), (&tally.bytes.into(), &role.into()));
+        assert_eq!((&end["outcome"], &end["exit_code"]), (&"delivered".into(), &0.into()));
+        assert_eq!((&end["error"], &end["name"]), (&Value::Null, &"n".into()));
+        let said = [&pair.tx, &pair.rx][usize::from(name == "rx")].said();
+        let digest = end["blake3"].as_str().expect("--verify was said");
+        assert!(said.contains(&format!("blake3 {digest}")), "{said}");
+        let links = end["links"].as_array().expect("links");
+        let carried: u64 = links.iter().filter_map(|link| link["wire_bytes"].as_u64()).sum();
+        assert!(carried >= SIZE, "all of it went over links: {end}");
+    }
+}
+
+#[test]
+fn a_run_that_fails_says_so_in_its_last_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().join("stats");
+    fs::write(&at, "").expect("a file");
+    let line = format!("tx --plain --patience 1 --stats {} 127.0.0.1:1", at.display());
+    for runs in 1..=2 {
+        assert_eq!(End::start(&line).code(), 4);
+        let text = read(&at);
+        let ends: Vec<&str> = text.lines().filter(|line| line.contains("\"end\"")).collect();
+        assert_eq!(ends.len(), runs, "a run is appended to the others");
+        let end = lines(ends[runs - 1]).remove(0);
+        assert_eq!((&end["outcome"], &end["exit_code"]), (&"failed".into(), &4.into()));
+        assert_eq!((&end["stream_bytes"], &end["elapsed_s"]), (&0.into(), &0.0.into()));
+        let words = end["error"].as_str().expect("it has an error");
+        assert!(words.contains("127.0.0.1:1"), "{words}");
+    }
+}
+
+#[test]
+fn figures_may_go_to_stderr_and_never_to_stdout() {
+    let mut end = End::start("loop -q --stats -");
+    drop(end.stdin.take());
+    assert_eq!(end.code(), 0);
+    assert_eq!(lines(&end.said()).len(), 1);
+}
+
+#[test]
+fn metrics_are_a_page_of_prometheus() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().join("run.prom");
+    let option = format!("--name a\"b\\c --metrics {}", at.display());
+    let mut pair = Pair::start(&option, "--name a\"b\\c");
+    let tally = pair.carry(Stream::new(2, SIZE));
+    let text = read(&at);
+    let page = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).expect("it parses");
+    let sample = |name: &str| {
+        let name = format!("viamillipede_{name}");
+        let found = page.samples.iter().find(|sample| sample.metric == name);
+        let found = found.unwrap_or_else(|| panic!("no {name}: {text}"));
+        assert_eq!(found.labels.get("role"), Some("sender"));
+        match found.value {
+            Sample::Counter(value) | Sample::Gauge(value) => value,
+            ref other => panic!("{name}: {other:?}"),
+        }
+    };
+    assert_eq!(sample("stream_bytes_total") as u64, tally.bytes);
+    assert_eq!(sample("exit_code"), 0.0);
+    let documented = Path::new(env!("CARGO_MANIFEST_DIR")).join("doc/metrics.md");
+    let documented = read(&documented);
+    for sample in &page.samples {
+        let metric = &sample.metric;
+        assert!(documented.contains(&format!("`{metric}")), "{metric} is not documented");
+        let help = |line: &&str| line.starts_with(&format!("# HELP {metric} "));
+        assert_eq!(text.lines().filter(help).count(), 1, "{metric}");
+    }
+    let names = fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(names, 1, "nothing is left beside it");
+}
+
+#[test]
+fn what_cannot_be_written_is_told_at_the_start() {
+    for (option, code) in [
+        ("--stats /nowhere/at/all", 1),
+        ("--metrics /nowhere/at/all", 1),
+        ("--metrics /dev/null", 2),
+        ("--metrics /", 2),
+    ] {
+        let mut end = End::start(&format!("loop {option}"));
+        assert_eq!(end.code(), code, "{option}");
+        assert_eq!(end.said().lines().count(), 1, "{}", end.said());
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_costs_figures_only() {
+    let mut pair = Pair::start("--stats /dev/full", "");
+    pair.carry(Stream::new(3, SIZE));
+    let said = pair.tx.said();
+    assert_eq!(
+        said.matches("/dev/full: No space left on device; going on without it").count(),
+        1,
+        "{said}"
+    );
+}
