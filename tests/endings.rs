@@ -24,7 +24,7 @@ mod siege;
 mod signals;
 mod sources;
 mod starved;
-mod strangers;
+pub mod strangers;
 pub mod stream;
 #[cfg(target_os = "linux")]
 mod vanished;

@@ -5,6 +5,7 @@
 
 pub mod between;
 mod hostile;
+pub mod intruder;
 mod meddled;
 mod mistaken;
 mod secret;
@@ -13,7 +14,7 @@ use crate::endings::process::{End, Ended};
 use std::process::{Command, Stdio};
 
 /// Another key than everybody else's.
-fn other_key() -> String {
+pub fn other_key() -> String {
     let keygen = Command::new(crate::harness::PROGRAM).arg("keygen").stdin(Stdio::null()).output();
     String::from_utf8(keygen.expect("the program starts").stdout).expect("a key is text")
 }

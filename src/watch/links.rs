@@ -152,7 +152,8 @@ impl Links {
             }
             Fact::Over => {
                 self.is_over = true;
-                self.lines.clear();
+                // Nobody may have looked yet, and the detail is asked for.
+                self.lines.retain(|line| matches!(line, Line::Detail(_)));
             }
         }
     }

@@ -187,7 +187,8 @@ fn a_foot_that_comes_before_it_was_allowed_is_not_in_the_way_of_the_right_one() 
     Pair { tx, rx, port }.deliver(64 << 20);
 }
 
-fn stranger(versions: RangeInclusive<u16>) -> Hello {
+/// What somebody says who would send, in one of these versions.
+pub fn stranger(versions: RangeInclusive<u16>) -> Hello {
     Hello {
         versions,
         kind: HelloKind::New,

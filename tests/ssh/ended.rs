@@ -5,18 +5,22 @@ use crate::harness::End;
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 
+/// What a program starts that notices nothing of an end.
+const ASIDE: &str = "sleep 3000 >/dev/null 2>&1 &";
+
 /// A push whose COMMAND runs and waits for more.
 fn pushing(far: &Far, line: &str) -> End {
-    let mark = far.name("mark");
-    let mut tx = far.end(line, &["--", "sh", "-c", "cat && touch \"$1\"", "sh", &mark]);
+    let script = format!("{ASIDE} cat && touch \"$1\"");
+    let mut tx = far.end(line, &["--", "sh", "-c", &script, "sh", &far.name("mark")]);
     tx.stdin.as_mut().expect("a pipe").write_all(b"some").expect("there is room");
     far.until_there_is("cat && touch");
+    far.until_there_is("sleep 3000 ");
     tx
 }
 
 /// A pull whose source writes without end.
 fn pulling(far: &Far, line: &str) -> End {
-    let mut rx = far.end(line, &["--source", &format!("cat /dev/zero #{}", far.name(""))]);
+    let mut rx = far.end(line, &["--source", &format!("{ASIDE} cat /dev/zero")]);
     rx.stdout.as_mut().expect("a pipe").read_exact(&mut [0; 1000]).expect("it comes");
     rx
 }

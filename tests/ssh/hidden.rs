@@ -1,47 +1,77 @@
 //! Nothing secret where others see it: in a command line or an environment, here or there.
 
-use super::server::Far;
+use super::server::{Far, environment};
 use crate::harness::{End, PROGRAM};
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-#[test]
-fn the_key_is_in_no_command_line_and_no_environment_of_others() {
-    let Some(far) = Far::start() else { return };
+/// How every key begins.
+const KEY: &str = "vmkey1_";
+const LABEL: &str = "private-label";
+/// What a shell has in its environment for itself.
+const OF_SHELLS: [&str; 4] = ["_", "OLDPWD", "PWD", "SHLVL"];
+
+/// `line` with a key in a file and the same one in the environment, neither of which the far end needs.
+fn keyed(far: &Far, line: &str, rest: &[&str]) -> End {
     let file = far.name("key");
-    let keygen = Command::new(PROGRAM).args(["keygen", &file]).stdin(Stdio::null()).status();
-    assert!(keygen.expect("the program starts").success());
+    // The second time it is there already.
+    let keygen = Command::new(PROGRAM).args(["keygen", &file]).stdin(Stdio::null()).output();
+    drop(keygen.expect("the program starts"));
     let key = fs::read_to_string(&file).expect("it was made");
-    let key = key.trim();
-    let script = "cat >/dev/null; env >&2";
-    let mut command = far.command(
-        "tx --name private-label --key-file",
-        &[&file, "--", "sh", "-c", script, &far.name("")],
-    );
-    command.env("VIAMILLIPEDE_KEY", key);
-    let mut tx = End::run(command);
-    // Once COMMAND runs, all have what they will ever have.
-    tx.stdin.as_mut().expect("a pipe").write_all(b"x").expect("there is room");
-    far.until_there_is(script);
-    let entries = fs::read_dir("/proc").expect("there is one").flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let mut seen = 0;
-    for pid in pids.filter(|pid| *pid != tx.pid()) {
-        let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
-        let (line, environment) = (read("cmdline"), read("environ"));
-        let holds = |bytes: &[u8], text: &str| {
-            bytes.windows(text.len()).any(|part| part == text.as_bytes())
-        };
-        assert!(!holds(&line, key) && !holds(&environment, key), "process {pid}");
-        if holds(&line, &far.name("viamillipede")) {
-            assert!(!holds(&line, "private-label") || pid == tx.pid(), "process {pid}");
-            seen += 1;
+    assert!(key.starts_with(KEY));
+    let line = format!("{line} --name {LABEL} --key-file {file}");
+    let mut command = far.command(&line, rest);
+    command.env("VIAMILLIPEDE_KEY", key.trim());
+    End::run(command)
+}
+
+/// Checks all processes that are there, and the ssh that leads there.
+fn nothing_is_to_be_seen(far: &Far, usual: &BTreeSet<String>) {
+    let ours = format!("{} remote --stdio ", far.name("viamillipede"));
+    let processes = far.processes();
+    assert!(processes.iter().any(|(_, line)| *line == ours), "{processes:?}");
+    for (pid, line) in processes {
+        let environment = environment(pid);
+        for text in [KEY, LABEL] {
+            assert!(!line.contains(text) && !environment.contains(text), "{line}: {environment}");
+        }
+        if far.is_there(&environment) {
+            let unusual: Vec<&str> =
+                names(&environment, '\0').filter(|name| !usual.contains(*name)).collect();
+            assert!(unusual.is_empty(), "{line}: {unusual:?}");
         }
     }
-    assert!(seen > 0, "the far end is there");
-    assert_eq!(tx.code(), 0, "{}", tx.said());
-    assert!(!tx.said().contains("VIAMILLIPEDE_KEY"), "COMMAND's environment: {}", tx.said());
+}
+
+fn names(environment: &str, end: char) -> impl Iterator<Item = &str> {
+    environment.split(end).filter_map(|it| Some(it.split_once('=')?.0))
+}
+
+#[test]
+fn nothing_secret_is_in_a_command_line_or_an_environment_there() {
+    let Some(far) = Far::start() else { return };
+    let shown = far.output_of("env");
+    let usual = names(&shown, '\n').chain(OF_SHELLS).map(str::to_owned).collect();
+    for way in ["", "--direct never"] {
+        let script = "cat >/dev/null; env >&2";
+        let mut tx = keyed(&far, &format!("tx {way}"), &["--", "sh", "-c", script]);
+        // Once COMMAND runs, all have what they will ever have.
+        tx.stdin.as_mut().expect("a pipe").write_all(b"x").expect("there is room");
+        far.until_there_is("sh -c cat");
+        nothing_is_to_be_seen(&far, &usual);
+        assert_eq!(tx.code(), 0, "{}", tx.said());
+        assert!(!tx.said().contains("VIAMILLIPEDE_KEY"), "COMMAND's environment: {}", tx.said());
+
+        let mut rx = keyed(&far, &format!("rx {way}"), &["--source", "env; exec cat /dev/zero"]);
+        let mut out = vec![0; 100];
+        rx.stdout.as_mut().expect("a pipe").read_exact(&mut out).expect("it comes");
+        far.until_there_is("cat /dev/zero");
+        nothing_is_to_be_seen(&far, &usual);
+        drop(rx);
+        far.until_nothing_is_left();
+    }
 }
 
 #[test]

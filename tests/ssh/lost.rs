@@ -1,5 +1,6 @@
 //! A far end that is not there, or not the right one; an ssh that ends too soon.
 
+use super::LARGE;
 use super::server::Far;
 use crate::harness::End;
 use nix::sys::signal::{Signal, kill};
@@ -54,12 +55,30 @@ fn a_direct_session_outlives_ssh() {
     let mut tx = far.end("tx -q --patience 20", &["--", "sh", "-c", "cat >\"$1\"", "sh", &copy]);
     let mut stdin = tx.stdin.take().expect("a pipe");
     stdin.write_all(b"before, ").expect("there is room");
-    far.until_there_is("cat >");
+    // Both ends know then that there is a direct connection.
+    far.until_there_is_in("copy", b"before, ");
     kill(Pid::from_raw(far.ssh_pid()), Signal::SIGKILL).expect("it runs");
     stdin.write_all(b"after").expect("there is room");
     drop(stdin);
     assert_eq!((tx.code(), tx.said()), (0, String::new()));
     assert_eq!(std::fs::read(copy).expect("it was written"), b"before, after");
+    far.until_nothing_is_left();
+}
+
+#[test]
+fn a_direct_pull_outlives_ssh() {
+    let Some(far) = Far::start() else { return };
+    let source = format!("head -c {} /dev/zero", 4 * LARGE);
+    let mut rx = far.end("rx -q --patience 20 --window 16MiB", &["--source", &source]);
+    let mut stdout = rx.stdout.take().expect("a pipe");
+    // Nobody reads more yet, and most of it has no room anywhere.
+    let mut bytes = vec![1; 1000];
+    stdout.read_exact(&mut bytes).expect("it comes");
+    kill(Pid::from_raw(far.ssh_pid()), Signal::SIGKILL).expect("it runs");
+    far.until_there_is_no(&far.name("config"));
+    stdout.read_to_end(&mut bytes).expect("a pipe can be read");
+    assert_eq!((rx.code(), rx.said()), (0, String::new()));
+    assert!(bytes.len() as u64 == 4 * LARGE && bytes.iter().all(|byte| *byte == 0));
     far.until_nothing_is_left();
 }
 

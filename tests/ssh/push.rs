@@ -2,9 +2,12 @@
 
 use super::LARGE;
 use super::server::Far;
+use crate::harness::End;
 use crate::transfers::stream::Stream;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ChildStdin;
 use std::thread;
 
@@ -64,10 +67,13 @@ fn arguments_arrive_byte_for_byte() {
     let copy = far.name("copy");
     let script = "printf '<%s>' \"$@\" >\"$0\"; cat >/dev/null";
     let awkward = ["a b", "", "-q", "--", "'\"$HOME`id`", "two\nlines", "\\", "*", "ü", "~", "!"];
-    let mut tx = far.end("tx -q", &[&["--", "sh", "-c", script, &copy][..], &awkward].concat());
+    let mut command = far.command("tx -q", &["--", "sh", "-c", script, &copy]);
+    command.args(awkward).arg(OsStr::from_bytes(b"\xff\xfe"));
+    let mut tx = End::run(command);
     assert_eq!(tx.code(), 0, "{}", tx.said());
     let expected: String = awkward.iter().map(|it| format!("<{it}>")).collect();
-    assert_eq!(fs::read_to_string(&copy).expect("it was written"), expected);
+    let expected = [expected.as_bytes(), b"<\xff\xfe>"].concat();
+    assert_eq!(fs::read(&copy).expect("it was written"), expected);
 }
 
 #[test]

@@ -20,11 +20,11 @@ const TRIES: u32 = 5;
 /// How often is looked whether processes are still there.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A machine called `far`, behind sshd. Its folder's name is in the command line of every program of ours
-/// there, since the program is called by a name in it.
+/// A machine called `far`, behind sshd.
 pub struct Far {
     folder: TempDir,
     sshd: Child,
+    port: u16,
     /// What ssh is told besides.
     options: &'static str,
 }
@@ -57,7 +57,7 @@ impl Far {
             format!("echo $$ >{0}/ssh.pid; exec ssh -F {0}/config \"$@\"\n", at("").display());
         fs::write(at("ssh"), script).expect("a file");
         let (sshd, port) = serve(folder.path(), lines);
-        let far = Far { folder, sshd, options: "" };
+        let far = Far { folder, sshd, port, options: "" };
         fs::write(far.at("config"), far.host("far", port)).expect("a file");
         Some(far)
     }
@@ -72,15 +72,15 @@ impl Far {
         self.at(name).display().to_string()
     }
 
-    /// The same behind another sshd, with the same keys.
-    pub fn behind_another(mut self) -> (Far, Far) {
-        let (sshd, port) = serve(self.folder.path(), "");
+    /// The same behind another sshd, with the same keys and these lines in its configuration.
+    pub fn behind_another(mut self, lines: &str) -> (Far, Far) {
+        let (sshd, port) = serve(self.folder.path(), lines);
         let empty = tempfile::tempdir().expect("a folder");
         let mut config = fs::read_to_string(self.at("config")).expect("a file");
         config += &self.host("between", port);
         fs::write(self.at("config"), config).expect("a file");
         self.options = "-J between";
-        (self, Far { folder: empty, sshd, options: "" })
+        (self, Far { folder: empty, sshd, port, options: "" })
     }
 
     /// What ssh knows of a machine.
@@ -114,30 +114,62 @@ impl Far {
         command
     }
 
+    /// What this command writes there.
+    pub fn output_of(&self, command: &str) -> String {
+        let mut ssh = Command::new("sh");
+        ssh.args([&self.name("ssh"), "far", command]).stdin(Stdio::null());
+        let output = ssh.output().expect("every system has a shell");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// The number of the ssh that was started last.
     pub fn ssh_pid(&self) -> i32 {
         let number = fs::read_to_string(self.at("ssh.pid")).expect("ssh was started");
         number.trim().parse().expect("a number")
     }
 
-    /// The processes that are there because of us, by their command lines.
+    /// The processes that are there because of us, by their command lines, and the ssh that leads there.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let folder = self.name("");
         let mut found = processes();
         // The near end was called by its own name, and sshd is ours.
-        found.retain(|(_, line)| {
-            line.contains(&folder) && !line.starts_with(PROGRAM) && !line.contains(SSHD)
+        found.retain(|(pid, line)| {
+            !line.starts_with(PROGRAM)
+                && !line.contains(SSHD)
+                && (line.contains(&folder) || self.is_there(&environment(*pid)))
         });
         found
     }
 
+    /// Whether a process with this environment is there: all that a session has started has its connection.
+    pub fn is_there(&self, environment: &str) -> bool {
+        let mut lines = environment.split_inclusive('\0');
+        let connection = lines.find(|line| line.starts_with("SSH_CONNECTION="));
+        connection.is_some_and(|line| line.ends_with(&format!(" {}\0", self.port)))
+    }
+
     /// Waits until there are none.
     pub fn until_nothing_is_left(&self) {
+        self.until_there_is_no("");
+    }
+
+    /// Waits until there are none with this in their command line.
+    pub fn until_there_is_no(&self, what: &str) {
         let until = deadline();
-        while !self.processes().is_empty() {
+        while self.processes().iter().any(|(_, line)| line.contains(what)) {
             assert!(Instant::now() < until, "left behind: {:?}", self.processes());
             // Processes of another parent can only be looked at; none of them tells when it ends.
             thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until this file holds these bytes.
+    pub fn until_there_is_in(&self, file: &str, bytes: &[u8]) {
+        let until = deadline();
+        while fs::read(self.at(file)).ok().is_none_or(|it| it != bytes) {
+            assert!(Instant::now() < until, "{file} is another");
+            thread::sleep(LOOK); // nobody tells when a file is written
         }
     }
 
@@ -169,6 +201,12 @@ fn processes() -> Vec<(i32, String)> {
     let text =
         |(pid, line): (i32, Vec<u8>)| (pid, String::from_utf8_lossy(&line).replace('\0', " "));
     pids.filter_map(line).map(text).collect()
+}
+
+/// The environment that a process was started with, as far as we may read it.
+pub fn environment(pid: i32) -> String {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    String::from_utf8_lossy(&environment).into()
 }
 
 /// Starts sshd; returns it once it listens.

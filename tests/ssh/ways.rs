@@ -68,16 +68,37 @@ fn other_addresses_of_the_host_are_dialled_instead_of_its_own() {
 #[test]
 fn a_machine_on_the_way_is_no_hindrance() {
     let Some(far) = Far::start() else { return };
-    let (far, _between) = far.behind_another();
-    pulled(far.end("rx", &["--source", &source()]));
-    far.until_nothing_is_left();
+    let (far, between) = far.behind_another("");
+    for line in ["rx", "rx --direct never"] {
+        pulled(far.end(line, &["--source", &source()]));
+        far.until_nothing_is_left();
+    }
+    let mut tx = far.end("tx -q", &["--output", &far.name("copy")]);
+    tx.stdin.as_mut().expect("a pipe").write_all(b"past it").expect("there is room");
+    assert_eq!((tx.code(), tx.said()), (0, String::new()));
+    assert_eq!(std::fs::read(far.at("copy")).expect("it was written"), b"past it");
+    drop((far, between));
+
+    // There is no other way than past that machine.
+    let Some(far) = Far::start() else { return };
+    let (far, _between) = far.behind_another("AllowTcpForwarding no");
+    let mut rx = far.end("rx", &["--source", &source()]);
+    assert_eq!(rx.code(), 4, "{}", rx.said());
+    assert!(rx.said().contains("viamillipede: ssh to far: exit status 255"), "{}", rx.said());
 }
 
 #[test]
 fn banners_and_chatty_shells_spoil_nothing() {
     let forced = "ForceCommand printf 'Welcome!\\nviamillipede-remote\\nno line end'; \
-                  eval \"$SSH_ORIGINAL_COMMAND\"";
+                  eval \"$SSH_ORIGINAL_COMMAND\"; code=$?; echo bye; echo bye >&2; exit $code";
     let Some(far) = Far::saying(forced) else { return };
-    pulled(far.end("rx", &["--source", &source()]));
-    pulled(far.end("rx --direct never", &["--source", &source()]));
+    for line in ["rx", "rx --direct never"] {
+        let rx = pulled(far.end(line, &["--source", &source()]));
+        assert!(rx.said().lines().any(|line| line == "bye"), "{}", rx.said());
+        let mut tx = far.end(&line.replace("rx", "tx"), &["--", "sh", "-c", "cat; exit 5"]);
+        tx.stdin.as_mut().expect("a pipe").write_all(b"some").expect("there is room");
+        assert_eq!(tx.code(), 6, "{}", tx.said());
+        assert!(tx.said().contains("sh: exit status 5"), "{}", tx.said());
+        far.until_nothing_is_left();
+    }
 }

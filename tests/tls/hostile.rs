@@ -1,14 +1,17 @@
-//! DESTs that lead to somebody else: none of them is believed while another leads to the other end.
+//! DESTs that lead to somebody else: none of them is believed while another leads to the other end. Callers who
+//! are somebody else: none of them is told anything.
 
 use super::between::{Between, Verdict};
+use super::intruder::Intruder;
 use super::{ended, other_key};
 use crate::endings::process::{End, Ended, Guard};
+use crate::endings::strangers::stranger;
 use crate::endings::stream::feed;
-use crate::endings::{LONG, SHORT, at_once};
+use crate::endings::{LONG, MARGIN, SHORT, at_once};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
-use viamillipede::proto::hello::{Answer, Refusal, RefusalKind};
+use viamillipede::proto::hello::{Answer, Hello, Refusal, RefusalKind, Role, VERSIONS};
 
 const WORDS: &str = "type your key here";
 
@@ -128,4 +131,32 @@ fn only_when_all_say_no_it_is_believed() {
             })
             .collect(),
     );
+}
+
+/// An end with another key hangs up on a stranger itself; this one does not mind whom he meets.
+#[test]
+fn who_calls_with_another_key_and_takes_whoever_answers_does_not_get_in() {
+    let ways = [("rx", "tx", Role::Sender), ("tx --listen", "rx --connect", Role::Receiver)];
+    for (listens, dials, role) in ways {
+        let mut words = Vec::new();
+        Hello { role, ..stranger(VERSIONS) }.encode(&mut words);
+        let line = format!("{listens} 127.0.0.1:0 --patience {LONG}");
+        let mut listener = End::telling(Guard::Key, &line);
+        let port = listener.port();
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        stream.set_read_timeout(Some(MARGIN)).expect("a socket option");
+        let (heard, end) = Intruder::new().call(stream, &words);
+        assert!(heard.is_empty() && end.is_err(), "{listens}: {heard:?} {end:?}");
+        listener.hears("viamillipede: refused 127.0.0.1: it has another key");
+        let line = format!("{dials} 127.0.0.1:{port} --patience {LONG}");
+        let mut dialler = End::guarded(Guard::Key, &line);
+        let (tx, rx) = match role {
+            Role::Sender => (&mut dialler, &mut listener),
+            Role::Receiver => (&mut listener, &mut dialler),
+        };
+        let drain = rx.drain();
+        feed(tx.stdin(), 1 << 20);
+        assert_eq!([ended(&mut dialler).code, ended(&mut listener).code], [0, 0]);
+        assert_eq!(drain.finish(), 1 << 20);
+    }
 }

@@ -122,26 +122,41 @@ fn who_has_another_key_is_told_so_and_tells_it() {
     assert!(matches!(heard, TlsError::OtherKey), "{heard}");
 }
 
-/// The right public key, and a wrong signature under it.
-#[test]
-fn who_shows_an_identity_and_does_not_have_it_is_found_out() {
-    let [key, other] = [(); 2].map(|()| Key::generate().expect("there are random numbers"));
-    let stolen = |label| {
-        let [shown, had] = [&key, &other].map(|key| identity(key, label).expect("any key will do"));
-        Arc::new(CertifiedKey::new(shown.cert.clone(), Arc::clone(&had.key)))
-    };
-    let dialling = Side::dialling(&key).expect("any key will do");
-    let listening = Side::listening(&key).expect("any key will do");
+/// Pairs of which one end shows another identity than its own, and knows the other's right one.
+fn in_disguise(key: &Key, shown: impl Fn(&[u8]) -> Arc<CertifiedKey>) -> [Pair; 2] {
+    let dialling = Side::dialling(key).expect("any key will do");
+    let listening = Side::listening(key).expect("any key will do");
     let (Side::Dialling(client), Side::Listening(server)) = (&dialling, &listening) else {
         panic!("one dials, the other listens")
     };
     let mut client = ClientConfig::clone(client);
     client.client_auth_cert_resolver =
-        Arc::new(AlwaysResolvesClientRawPublicKeys::new(stolen(DIALLING)));
+        Arc::new(AlwaysResolvesClientRawPublicKeys::new(shown(DIALLING)));
     let mut server = ServerConfig::clone(server);
-    server.cert_resolver = Arc::new(AlwaysResolvesServerRawPublicKeys::new(stolen(LISTENING)));
+    server.cert_resolver = Arc::new(AlwaysResolvesServerRawPublicKeys::new(shown(LISTENING)));
     let (client, server) = (Side::Dialling(Arc::new(client)), Side::Listening(Arc::new(server)));
-    for mut pair in [Pair::new(&dialling, &server), Pair::new(&client, &listening)] {
+    [Pair::new(&dialling, &server), Pair::new(&client, &listening)]
+}
+
+/// Each end judges by itself: where both have other keys, the one that dials is the first to notice.
+#[test]
+fn one_end_with_another_identity_is_enough() {
+    let [key, other] = [(); 2].map(|()| Key::generate().expect("there are random numbers"));
+    let foreign = |label: &[u8]| identity(&other, label).expect("any key will do");
+    for mut pair in in_disguise(&key, foreign) {
+        assert_eq!(pair.meet(), Err("it has another key".into()));
+    }
+}
+
+/// The right public key, and a wrong signature under it.
+#[test]
+fn who_shows_an_identity_and_does_not_have_it_is_found_out() {
+    let [key, other] = [(); 2].map(|()| Key::generate().expect("there are random numbers"));
+    let stolen = |label: &[u8]| {
+        let [shown, had] = [&key, &other].map(|key| identity(key, label).expect("any key will do"));
+        Arc::new(CertifiedKey::new(shown.cert.clone(), Arc::clone(&had.key)))
+    };
+    for mut pair in in_disguise(&key, stolen) {
         let told = pair.meet().expect_err("the signature is wrong");
         assert_eq!(told, "tls: invalid peer certificate: BadSignature");
     }

@@ -158,6 +158,16 @@ fn the_end_of_the_session_is_no_loss() {
 }
 
 #[test]
+fn detail_of_a_run_that_is_over_before_anybody_has_looked_is_told() {
+    let mut story = Story::new(&["a:1", "b:1"]);
+    story.up(A);
+    story.up(B);
+    story.tell(Fact::Over);
+    story.pass(100);
+    assert_eq!((story.details, story.notes.len()), (2, 0));
+}
+
+#[test]
 fn where_this_end_listens_links_are_named_by_the_other_ends_address() {
     let mut story = Story::new(&[]);
     story.pass(60_000);
