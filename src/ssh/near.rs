@@ -9,6 +9,7 @@ use crate::config::{self, Dest, Direct, Near, Rendezvous, Verbosity};
 use crate::error::Error;
 use crate::link::{self, Spare};
 use crate::news::{Fact, News};
+use crate::sink::Remains;
 use crate::source::Source;
 use crate::stats::Stats;
 use crate::tx::Delivered;
@@ -42,12 +43,15 @@ pub struct Ports {
 /// Starts the far end, and carries the stream to it or from it.
 pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
     let opened = Opened::open(&config.near)?;
+    // Also where it never comes to a stream.
+    let remains = opened.remains();
     let (stats, stop) = (Arc::clone(&ports.stats), ports.stop.clone());
     let session = Session::start(&config.command, &order(config), stats, stop)?;
     let patience = config.common().patience;
     let outcome = session
         .await_place(patience, &ports.interrupt)
         .and_then(|place| carry(config, opened, dests(config, &place), &session, ports));
+    drop(remains);
     session.finish(&outcome);
     outcome
 }
@@ -94,6 +98,14 @@ impl Opened {
             Near::Tx(tx) => Opened::Source(Source::open(&tx.input)?),
             Near::Rx(rx) => Opened::Sink(sink::open(&rx.output)?),
         })
+    }
+
+    /// What must not stay behind without a success.
+    fn remains(&self) -> Remains {
+        match self {
+            Opened::Source(_) => Remains::none(),
+            Opened::Sink(sink) => sink.remains(),
+        }
     }
 }
 

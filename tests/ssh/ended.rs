@@ -1,7 +1,7 @@
 //! However the near end ends, nothing goes on there.
 
 use super::server::Far;
-use crate::harness::End;
+use crate::harness::{End, viamillipede};
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 
@@ -65,4 +65,23 @@ fn a_kill_before_the_session_ends_what_is_there() {
     far.until_there_is("remote --stdio");
     rx.signal(Signal::SIGKILL);
     far.until_nothing_is_left();
+}
+
+#[test]
+fn a_file_that_was_begun_here_does_not_stay_where_no_stream_ever_comes() {
+    let Some(far) = Far::start() else { return };
+    let copy = far.name("copy");
+    let leaves_nothing = |mut rx: End, code| {
+        assert_eq!(rx.code(), code, "{}", rx.said());
+        assert!(!far.at("copy.part").exists(), "{}", rx.said());
+    };
+    let rest = ["--output", &copy, "--input", "/nowhere/at/all"];
+    leaves_nothing(far.end("rx -q", &rest), 1);
+    leaves_nothing(End::run(far.command_through("rx -q", "far", "/nowhere", &rest)), 1);
+    let mut hanging = viamillipede("rx -q --ssh far -e");
+    hanging.arg("sh -c 'echo up >&2; exec sleep 300'").args(rest);
+    let mut rx = End::run(hanging);
+    rx.hears(|said| said.contains("up").then_some(()));
+    rx.signal(Signal::SIGTERM);
+    leaves_nothing(rx, 143);
 }
