@@ -104,7 +104,9 @@ impl Liveness {
     pub fn stall_after(&self, rtt: Duration, elsewhere: Elsewhere) -> Duration {
         let stall = match (elsewhere, self.patience) {
             (Elsewhere::AnotherLink, Some(patience)) => STALL.min(patience / 2),
-            (Elsewhere::AnotherLink, None) | (Elsewhere::IdleSibling, _) => STALL,
+            // Later, for it may be the link that is thin; and not too late for its feet to go elsewhere.
+            (Elsewhere::IdleSibling, Some(patience)) => STALL.min(patience / 3 * 2),
+            (Elsewhere::AnotherLink | Elsewhere::IdleSibling, None) => STALL,
             (Elsewhere::Nowhere, _) => STALL_ALONE,
         };
         stall + rtt * 2

@@ -31,6 +31,7 @@ pub(super) enum Line {
 }
 
 struct Wire {
+    link: u16,
     line: Line,
     there: VecDeque<Frame>,
     /// Payload bytes of the first foot in `there` that have passed.
@@ -99,7 +100,8 @@ impl Pair {
     pub(super) fn up_on(&mut self, link: u16, worker: u32, line: Line) {
         let id = WorkerId(worker);
         let (there, back) = (VecDeque::new(), VecDeque::new());
-        self.wires.insert(id, Wire { line, there, passed_bytes: 0.0, connection_bytes: 0, back });
+        self.wires
+            .insert(id, Wire { link, line, there, passed_bytes: 0.0, connection_bytes: 0, back });
         let link = LinkId(link);
         self.sender.handle(self.now, sender::Input::Up { worker: id, link, rtt: ms(20) });
         self.receiver.handle(self.now, receiver::Input::Up { worker: id });
@@ -273,9 +275,9 @@ impl Pair {
     fn close(&mut self, worker: WorkerId) {
         self.closed += 1;
         if let Some(wire) = self.wires.get(&worker) {
-            let line = wire.line;
+            let (link, line) = (wire.link, wire.line);
             self.cut(worker.0);
-            self.up(worker.0 + 100, line);
+            self.up_on(link, worker.0 + 100, line);
         }
     }
 

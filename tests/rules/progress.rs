@@ -95,7 +95,7 @@ fn rule_08_pauses_of_a_thin_link_do_not_cost_its_connections() {
         // Its queue runs over; what comes behind the first loss waits until that was sent again.
         // With others on the same link that have nothing to do any more, the queue is short.
         let longest = if workers == 1 { 25 } else { 9 };
-        let pause = (patience / 10 * 7).min(Duration::from_secs(longest));
+        let pause = (patience / 10 * 6).min(Duration::from_secs(longest));
         for round in 0.. {
             let turn = round % workers as u32;
             pair.line(turn, Line::Jammed);
@@ -113,15 +113,21 @@ fn rule_08_pauses_of_a_thin_link_do_not_cost_its_connections() {
 
 #[test]
 fn rule_08_a_connection_that_stands_still_beside_an_idle_one_is_given_up() {
-    let mut pair = Pair::new(FOOT, 8);
+    for patience in [6, 8, 20] {
+        beside_an_idle_one(Duration::from_secs(patience));
+    }
+}
+
+fn beside_an_idle_one(patience: Duration) {
+    let mut pair = Pair::with_patience(FOOT, 8, patience);
     pair.up_on(0, 1, Line::SmallOnly);
     pair.up_on(0, 2, Line::SmallOnly);
     pair.up_on(0, 3, Line::Rate(10_000_000));
     (0..6).for_each(|id| pair.offer(foot(id)));
-    pair.advance(PATIENCE / 4 * 3);
-    assert!(pair.goes_on() && pair.closed >= 2, "both copies of a foot stand still");
+    pair.advance(patience);
+    assert!(pair.goes_on() && pair.closed >= 2, "both copies of a foot stand still: {patience:?}");
     pair.finish(end(6));
-    pair.advance(PATIENCE);
+    pair.advance(patience * 2);
     assert!(matches!(pair.sender_end, Some((_, sender::Event::Delivered(_)))));
 }
 
