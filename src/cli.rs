@@ -241,6 +241,9 @@ struct PackingArgs {
     /// Compress with lz4
     #[arg(long, conflicts_with = "zstd")]
     lz4: bool,
+    /// Compress not at all or with zstd, each foot by what holds the stream up now
+    #[arg(long, conflicts_with_all = ["zstd", "lz4"])]
+    adapt: bool,
     /// The work block: a power of two, 64KiB to 16MiB [default: 1MiB]
     #[arg(long, value_name = "BYTES", value_parser = parse_foot_size)]
     foot_size: Option<u32>,
@@ -302,6 +305,7 @@ impl PackingArgs {
         let said = [
             ("--zstd", self.zstd.is_some()),
             ("--lz4", self.lz4),
+            ("--adapt", self.adapt),
             ("--foot-size", self.foot_size.is_some()),
             ("--size", self.size.is_some()),
         ];
@@ -373,6 +377,7 @@ fn packaging(args: &PackingArgs) -> Packaging {
     let packing = match args.zstd {
         Some(level) => Packing::Zstd(level),
         None if args.lz4 => Packing::Lz4,
+        None if args.adapt => Packing::Adapt,
         None => Packing::None,
     };
     let foot_bytes = args.foot_size.unwrap_or(DEFAULT_FOOT_BYTES);

@@ -8,6 +8,7 @@
 //! Does not know threads (keep one [`Packer`] and one [`Unpacker`] on each), the wire, or which
 //! level is wise.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use lz4_flex::block::{self, CompressTable, DecompressError};
@@ -17,6 +18,19 @@ use crate::foot::Codec;
 
 /// The zstd levels that may be asked for. Beyond 19, memory grows out of all proportion.
 pub const ZSTD_LEVELS: RangeInclusive<i32> = -7..=19;
+
+/// The highest level that `--adapt` chooses: more time hardly makes less any more.
+const MAX_ADAPT_LEVEL: i32 = 9;
+
+/// How `--adapt` may pack a foot, from the cheapest to the tightest.
+pub const LADDER: [Packing; 6] = [
+    Packing::None,
+    Packing::Zstd(1),
+    Packing::Zstd(2),
+    Packing::Zstd(3),
+    Packing::Zstd(6),
+    Packing::Zstd(MAX_ADAPT_LEVEL),
+];
 
 /// Level 3 with a long hash table of half zstd's size (256 KiB), which leaves more of a core's own cache
 /// to the foot when every core packs: 1 % and 6 % less CPU in two noisy runs of five, for 0.24 % more
@@ -33,6 +47,20 @@ pub enum Packing {
     Zstd(i32),
     /// With lz4.
     Lz4,
+    /// Not at all or with zstd, by what holds the stream up; which, is said anew for each foot
+    /// ([`Packer::set_packing`]).
+    Adapt,
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Packing::None => f.write_str("none"),
+            Packing::Zstd(level) => write!(f, "zstd {level}"),
+            Packing::Lz4 => f.write_str("lz4"),
+            Packing::Adapt => f.write_str("adapt"),
+        }
+    }
 }
 
 /// Length of the buffer that packing a foot may need.
@@ -57,6 +85,7 @@ pub fn packer_bytes(packing: Packing, foot_bytes: u32) -> u64 {
     match packing {
         Packing::None => 0,
         Packing::Lz4 => LZ4_TABLE_BYTES,
+        Packing::Adapt => packer_bytes(Packing::Zstd(MAX_ADAPT_LEVEL), foot_bytes),
         Packing::Zstd(level) => {
             let level = if level == 0 { 3 } else { level.clamp(1, *ZSTD_LEVELS.end()) };
             // No tables take more than 20 bytes for each byte they can refer to.
@@ -101,7 +130,7 @@ impl Packer {
     pub fn pack(&mut self, raw: &[u8], into: &mut [u8]) -> Option<(Codec, usize)> {
         assert!(into.len() >= block::get_maximum_output_size(raw.len()), "no room to pack");
         match self.packing {
-            Packing::None => None,
+            Packing::None | Packing::Adapt => None,
             Packing::Zstd(level) => {
                 // With room for less than the foot, zstd stops by itself when it does not shrink.
                 let room = &mut into[..raw.len().saturating_sub(1)];

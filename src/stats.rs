@@ -11,6 +11,7 @@ mod worker;
 pub use bottleneck::{Bottleneck, Tally};
 pub use worker::{WorkerRow, WorkerState};
 
+use crate::codec::{LADDER, Packing};
 use crate::proto::{LinkId, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
@@ -110,6 +111,8 @@ pub struct Stats {
     pub waiting_for_source: Flag,
     /// Feet that wait for a packing thread or are in one.
     pub packing_feet: Figure,
+    /// Where adaptive packing is on its ladder, counted from 1; 0 where packing is not adaptive.
+    pub rung: Figure,
     /// Feet that wait for an unpacking thread or are in one.
     pub unpacking_feet: Figure,
     /// Packed feet that no worker has taken.
@@ -169,6 +172,7 @@ impl Stats {
             lost_connections: Figure::default(),
             waiting_for_source: Flag::default(),
             packing_feet: Figure::default(),
+            rung: Figure::default(),
             unpacking_feet: Figure::default(),
             unsent_feet: Figure::default(),
             window_blocked: Flag::default(),
@@ -266,8 +270,14 @@ impl Stats {
             unsent_feet: self.unsent_feet.now(),
             limit: self.limit.now(),
             cumulative: self.cumulative.now(),
+            packing: self.packing(),
             bottleneck: self.bottleneck(),
         }
+    }
+
+    /// How feet are packed now, where that is adaptive.
+    fn packing(&self) -> Option<Packing> {
+        LADDER.get(self.rung.now().checked_sub(1)? as usize).copied()
     }
 
     /// What holds the stream up at this moment, as far as this end can see.
@@ -311,6 +321,7 @@ pub struct Snapshot {
     pub unsent_feet: u64,
     pub limit: u64,
     pub cumulative: u64,
+    pub packing: Option<Packing>,
     pub bottleneck: Bottleneck,
 }
 

@@ -1,11 +1,12 @@
 //! Transmitting, in the order of the pipeline:
 //!
-//! `read` cuts the source into feet, `pack` compresses and checks them in parallel, `dispatch`
+//! `read` cuts the source into feet, `pack` compresses and checks them in parallel (how hard, `adapt` may say), `dispatch`
 //! owns the protocol's sending half and hands them to the connections.
 //!
 //! Nothing is started or read before the other end has been met: what a foot is, is settled with it, and it
 //! is to hear of a source that fails.
 
+mod adapt;
 mod dispatch;
 mod pack;
 mod read;
@@ -28,6 +29,7 @@ use crate::team;
 use crossbeam_channel::{Receiver, bounded};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a transmission needs beside its settings.
 pub struct Ports<'a> {
@@ -93,6 +95,9 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         Arc::clone(&stats),
         packed_out,
     )?;
+    let adapt = (config.packaging.packing == Packing::Adapt).then(|| {
+        adapt::Adapt::new(budget.threads, settled.workers, settled.foot_bytes, Instant::now())
+    });
     let flow = source.start();
     let remains = flow.as_ref().map_or_else(|_| Remains::none(), Flow::remains);
     let begun = flow.and_then(|flow| {
@@ -105,6 +110,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
             &stats,
             progress_out,
         )
+        .adapting(adapt)
         .spawn()
     });
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);

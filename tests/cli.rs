@@ -53,6 +53,7 @@ fn every_usage_error_has_one_shape() {
         ("tx --plain --plain h:1", "--plain: given twice"),
         ("tx --plain -q -v h:1", "cannot go with"),
         ("tx --plain --lz4 --zstd h:1", "--lz4: cannot go with --zstd"),
+        ("tx --plain --adapt --zstd 3 h:1", "--adapt: cannot go with --zstd"),
         ("tx --plain --zstd 99 h:1", "--zstd 99: not a level from -7 to 19"),
         ("tx --plain --zstd -8 h:1", "--zstd -8: not a level from -7 to 19"),
         ("tx --plain --zstd=fast h:1", "--zstd fast: not a level"),

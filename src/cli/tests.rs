@@ -43,6 +43,7 @@ fn the_argument_after_zstd_is_its_level_only_if_it_is_an_integer() {
     assert_eq!(packing("tx --zstd --plain h:1"), Packing::Zstd(3));
     assert_eq!(packing("loop -z 0"), Packing::Zstd(0));
     assert_eq!(packing("loop --lz4"), Packing::Lz4);
+    assert_eq!(packing("loop --adapt"), Packing::Adapt);
     assert_eq!(packing("loop"), Packing::None);
 }
 

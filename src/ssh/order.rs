@@ -221,6 +221,7 @@ fn encode_packaging(packaging: &Packaging, out: &mut Vec<u8>) {
         Packing::None => (0, 0),
         Packing::Zstd(level) => (1, level),
         Packing::Lz4 => (2, 0),
+        Packing::Adapt => (3, 0),
     };
     out.push(packing);
     out.extend_from_slice(&level.to_le_bytes());
@@ -234,6 +235,7 @@ fn decode_packaging(fields: &mut Fields<'_>) -> Result<Packaging, OrderError> {
         0 => Packing::None,
         1 if ZSTD_LEVELS.contains(&level) => Packing::Zstd(level),
         2 => Packing::Lz4,
+        3 => Packing::Adapt,
         _ => return Err(OrderError::Value("packing")),
     };
     let foot_bytes = fields.u32()?;

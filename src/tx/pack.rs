@@ -6,7 +6,8 @@
 //! 12 % of the speed, 0.15 CPU seconds a gigabyte, with the receiver doing likewise). Does not know the
 //! order of the stream.
 
-use crate::codec::{Packer, Packing, packed_bound, packer_bytes};
+use super::adapt::Trials;
+use crate::codec::{LADDER, Packer, Packing, packed_bound, packer_bytes};
 use crate::digest::{FootCheck, foot_check};
 use crate::error::Error;
 use crate::foot::{Codec, FootHeader, Hash};
@@ -15,6 +16,7 @@ use crate::stats::Stats;
 use crate::team::Team;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Memory for the contexts of all packing threads together, in bytes: what is left of the promise
 /// (96 MiB beside the window) when all else is counted.
@@ -40,6 +42,9 @@ pub(super) struct Packed {
 pub(super) struct Packers {
     team: Team<Thread>,
     packing: Packing,
+    /// Where adaptive packing is on its ladder.
+    rung: AtomicUsize,
+    trials: Trials,
     foot_bytes: u32,
     stats: Arc<Stats>,
     packed: Sender<Packed>,
@@ -70,12 +75,27 @@ impl Packers {
             packer: Packer::new(packing),
             spare: Box::default(),
         })?;
-        Ok(Arc::new(Packers { team, packing, foot_bytes, stats, packed }))
+        let (rung, trials) = (AtomicUsize::new(0), Trials::default());
+        Ok(Arc::new(Packers { team, packing, rung, trials, foot_bytes, stats, packed }))
+    }
+
+    /// From now on packing takes this step of the ladder, if it is adaptive; feet that wait for a thread do too.
+    pub(super) fn set_rung(&self, rung: usize) {
+        self.rung.store(rung, Relaxed);
+        self.stats.rung.set(rung as u64 + 1);
+    }
+
+    /// How the next foot is packed.
+    fn packing(&self) -> Packing {
+        match self.packing {
+            Packing::Adapt => LADDER[self.rung.load(Relaxed)],
+            fixed => fixed,
+        }
     }
 
     /// Packs a foot: here if it only wants its check, else on one of the threads.
     pub(super) fn pack(self: &Arc<Packers>, raw: Raw) {
-        if self.packing == Packing::None {
+        if self.packing() == Packing::None || self.trials.skips() {
             let check = foot_check(self.foot_bytes, raw.offset, &raw.buffer[..raw.bytes]);
             let bytes = raw.bytes;
             return self.hand_on(Packed::new(raw, check, Codec::Raw, bytes));
@@ -83,7 +103,7 @@ impl Packers {
         self.stats.packing_feet.increment();
         let packers = Arc::clone(self);
         self.team.spawn(move |thread| {
-            let packed = thread.pack(raw, packers.foot_bytes);
+            let packed = thread.pack(raw, &packers);
             packers.stats.packing_feet.subtract(1);
             packers.hand_on(packed);
         });
@@ -98,13 +118,17 @@ impl Packers {
 }
 
 impl Thread {
-    fn pack(&mut self, mut raw: Raw, foot_bytes: u32) -> Packed {
-        let bytes = raw.bytes;
+    fn pack(&mut self, mut raw: Raw, packers: &Packers) -> Packed {
+        let (bytes, foot_bytes) = (raw.bytes, packers.foot_bytes);
+        self.packer.set_packing(packers.packing());
         let check = foot_check(foot_bytes, raw.offset, &raw.buffer[..bytes]);
         if self.spare.is_empty() {
             self.spare = vec![0; packed_bound(foot_bytes)].into_boxed_slice();
         }
-        let (codec, packed_bytes) = match self.packer.pack(&raw.buffer[..bytes], &mut self.spare) {
+        let shorter = self.packer.pack(&raw.buffer[..bytes], &mut self.spare);
+        let pays = packers.packing != Packing::Adapt
+            || packers.trials.pays(bytes, shorter.map_or(bytes, |(_, packed_bytes)| packed_bytes));
+        let (codec, packed_bytes) = match shorter.filter(|_| pays) {
             Some((codec, packed_bytes)) => {
                 raw.buffer.swap(&mut self.spare);
                 (codec, packed_bytes)

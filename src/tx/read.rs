@@ -5,6 +5,7 @@
 //! digested here, where the stream is in order. The end of a source counts once it has said that it is one.
 //! Does not know what happens to a foot.
 
+use super::adapt::Adapt;
 use super::pack::{Packers, Raw};
 use crate::cancel::{Cancel, wait};
 use crate::digest::{ShortFeet, Stretch, is_full};
@@ -25,6 +26,9 @@ use std::time::{Duration, Instant};
 /// While a short foot waits, this often is looked whether it still must: acks come, the source's pace
 /// changes.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// While a foot waits because enough is packed ahead, this often is looked whether it still must.
+const GLANCE: Duration = Duration::from_millis(2);
 
 /// So much later than the end of the source a signal that came with it has been heard.
 const SIGNAL: Duration = Duration::from_millis(10);
@@ -56,6 +60,7 @@ pub(super) struct Reader {
     foot_bytes: u32,
     flush: Flush,
     short_feet: Option<ShortFeet>,
+    adapt: Option<Adapt>,
     offset: u64,
     feet: u64,
 }
@@ -89,9 +94,15 @@ impl Reader {
             foot_bytes: settled.foot_bytes,
             flush: Flush::new(settled.foot_bytes, Instant::now()),
             short_feet: settled.verify.then(|| ShortFeet::new(settled.foot_bytes)),
+            adapt: None,
             offset: 0,
             feet: 0,
         }
+    }
+
+    /// The same, with packing that is adapted to what it has to wait for.
+    pub(super) fn adapting(self, adapt: Option<Adapt>) -> Reader {
+        Reader { adapt, ..self }
     }
 
     /// Starts the thread. It is never joined: a read may be stuck in the kernel.
@@ -125,6 +136,9 @@ impl Reader {
     /// Reads to the end; says whether that was reached.
     fn run(&mut self) -> io::Result<bool> {
         loop {
+            if !self.adapt()? {
+                return Ok(false);
+            }
             let Some(mut buffer) = self.pool.take() else { return Ok(false) };
             let (bytes, is_last) = match self.fill(&mut buffer)? {
                 Fill::Foot(bytes) => (bytes, false),
@@ -146,6 +160,25 @@ impl Reader {
                 return Ok(true);
             }
         }
+    }
+
+    /// Where packing is adaptive: waits until little enough is packed ahead, and says how the next foot is packed. False:
+    /// the run is over.
+    fn adapt(&mut self) -> io::Result<bool> {
+        let Some(adapt) = &mut self.adapt else { return Ok(true) };
+        let stats = &self.stats;
+        while let Some(wait) = adapt.must_wait(stats.packing_feet.now(), stats.unsent_feet.now()) {
+            let since = Instant::now();
+            if self.cancel.sleep(GLANCE)? {
+                return Ok(false);
+            }
+            if !stats.sink_blocked.now() {
+                let now = Instant::now();
+                self.packers.set_rung(adapt.waited(now, wait, now - since));
+            }
+        }
+        self.packers.set_rung(adapt.next(Instant::now()));
+        Ok(true)
     }
 
     /// Reads until the foot is full or must leave, or the source ends.

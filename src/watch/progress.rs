@@ -140,6 +140,7 @@ pub(super) fn text(snapshot: &Snapshot, rates: Rates) -> String {
         format!("{} mean", figures::rate(mean)),
         format!("{} on the wire", figures::rate(rates.wire)),
     ];
+    parts.extend(snapshot.packing.map(|packing| packing.to_string()));
     // Of what was packed, not of what has arrived, which lags behind. A receiver cannot know it yet.
     let ratio = figures::ratio(snapshot.source_bytes, snapshot.packed_bytes)
         .filter(|_| snapshot.role == Role::Sender);

@@ -40,7 +40,9 @@ fn echo_through_a_loop() {
 
 #[test]
 fn any_number_of_workers_gives_the_same_bytes() {
-    for options in ["--workers 1", "--workers 1 --zstd 3", "--workers 2", "--workers 64 --lz4"] {
+    for options in
+        ["--workers 1", "--workers 1 --zstd 3", "--workers 2", "--workers 64 --lz4", "--adapt"]
+    {
         let command = viamillipede(&format!("loop --verify {options}"));
         assert_eq!(carry(command, Stream::new(1, SIZE)), tally(Stream::new(1, SIZE)));
     }

@@ -22,7 +22,7 @@ const SIZES: [u64; 11] = [
 ];
 const WORKERS: [u16; 4] = [1, 4, 16, 64];
 const FOOT_SIZES: [&str; 3] = ["64KiB", "1MiB", "16MiB"];
-const CODECS: [&str; 5] = ["", "--zstd -5", "--zstd 3", "--zstd 19", "--lz4"];
+const CODECS: [&str; 6] = ["", "--zstd -5", "--zstd 3", "--zstd 19", "--lz4", "--adapt"];
 
 /// One in so many of the matrix is the sample: a prime that none of its sides has, so that each value
 /// of each side comes up.
@@ -91,7 +91,7 @@ fn big_streams_stay_exact() {
     if !is_full() {
         return carry(1, 128 * MIB + 1, "--verify");
     }
-    for (seed, codec) in (1..).zip(["", "--zstd -5", "--zstd 3", "--lz4"]) {
+    for (seed, codec) in (1..).zip(["", "--zstd -5", "--zstd 3", "--lz4", "--adapt"]) {
         carry(seed, 1 << 30, &format!("--verify {codec}"));
         carry(seed, 1 << 30, &format!("--workers 64 --foot-size 64KiB {codec}"));
         carry(seed, 1 << 30, &format!("--workers 1 --foot-size 16MiB {codec}"));
