@@ -102,12 +102,15 @@ impl Liveness {
 
     /// How long the feet of a connection may stand still before it is given up.
     pub fn stall_after(&self, rtt: Duration, elsewhere: Elsewhere) -> Duration {
-        let stall = match (elsewhere, self.patience) {
-            (Elsewhere::AnotherLink, Some(patience)) => STALL.min(patience / 2),
-            // Later, for it may be the link that is thin; and not too late for its feet to go elsewhere.
-            (Elsewhere::IdleSibling, Some(patience)) => STALL.min(patience / 3 * 2),
-            (Elsewhere::AnotherLink | Elsewhere::IdleSibling, None) => STALL,
-            (Elsewhere::Nowhere, _) => STALL_ALONE,
+        // Later where it may be the link that is thin, and not too late for another try.
+        let late = self.patience.map(|patience| patience / 3 * 2);
+        let stall = match elsewhere {
+            Elsewhere::AnotherLink => {
+                STALL.min(self.patience.map_or(STALL, |patience| patience / 2))
+            }
+            Elsewhere::IdleSibling => STALL.min(late.unwrap_or(STALL)),
+            Elsewhere::Nowhere => STALL_ALONE.min(late.unwrap_or(STALL_ALONE)),
+            Elsewhere::BusySibling => STALL_ALONE,
         };
         stall + rtt * 2
     }
@@ -121,5 +124,7 @@ pub enum Elsewhere {
     /// To a connection of the same link that has nothing to do.
     IdleSibling,
     /// To none but those that share the link, and carry feet of their own over it.
+    BusySibling,
+    /// Nothing moves anywhere.
     Nowhere,
 }

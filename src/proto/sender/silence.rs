@@ -64,6 +64,8 @@ fn elsewhere(link: LinkId, free: &BTreeSet<(LinkId, bool)>) -> Elsewhere {
         Elsewhere::AnotherLink
     } else if free.contains(&(link, true)) {
         Elsewhere::IdleSibling
+    } else if free.contains(&(link, false)) {
+        Elsewhere::BusySibling
     } else {
         Elsewhere::Nowhere
     }
