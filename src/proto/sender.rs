@@ -10,10 +10,12 @@
 
 mod hear;
 mod path;
+mod ready;
 mod reinject;
 mod schedule;
 mod silence;
 mod spill;
+mod survey;
 
 use super::frame::{Abort, Done, End, Frame, Ping};
 use super::liveness::{Liveness, Pace};
@@ -21,9 +23,11 @@ use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
 use path::Path;
+use ready::Ready;
 use schedule::PassedOver;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
+use survey::{Share, Survey};
 
 /// What a [`Sender`] is told once.
 #[derive(Clone, Copy, Debug)]
@@ -139,14 +143,11 @@ pub struct Sender {
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
     window_feet: u64,
     workers: BTreeMap<WorkerId, Path>,
-    /// The links that are up, each with the number of its workers.
-    links: BTreeMap<LinkId, usize>,
-    /// Workers that ask for a foot, in order of preference.
-    ready: BTreeSet<(LinkId, WorkerId)>,
-    /// Sum of the workers' delivery rates, in bytes a second.
-    rate_total: u64,
-    /// Sum of the wire bytes in flight, copies counted twice.
-    in_flight_bytes: u64,
+    /// What the workers of each link that is up come to, and what all do.
+    links: BTreeMap<LinkId, Share>,
+    total: Share,
+    survey: Survey,
+    ready: Ready,
     control: VecDeque<(WorkerId, Frame)>,
     events: VecDeque<Event>,
     end: Option<End>,
@@ -189,9 +190,9 @@ impl Sender {
             window_feet: 0,
             workers: BTreeMap::new(),
             links: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            rate_total: 0,
-            in_flight_bytes: 0,
+            total: Share::default(),
+            survey: Survey::new(now),
+            ready: Ready::default(),
             control: VecDeque::new(),
             events: VecDeque::new(),
             end: None,
@@ -243,12 +244,9 @@ impl Sender {
         match input {
             Input::Up { worker, link, rtt } => self.handle_up(now, worker, link, rtt),
             Input::Down { worker } => self.handle_down(worker),
-            Input::Written { worker } => {
-                if let Some(path) = self.workers.get_mut(&worker) {
-                    path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
-                }
-                self.judge_ready(worker);
-            }
+            Input::Written { worker } => self.change(worker, |path| {
+                path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
+            }),
             Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
         }
     }
@@ -303,7 +301,7 @@ impl Sender {
 
     /// Whether no foot is on its way, nor wanted again.
     fn is_quiet(&self) -> bool {
-        self.in_flight_bytes == 0 && self.lost.is_empty()
+        self.total.in_flight_bytes == 0 && self.lost.is_empty()
     }
 
     /// Whether every foot offered so far is acked.
@@ -331,23 +329,12 @@ impl Sender {
     }
 
     fn handle_up(&mut self, now: Instant, worker: WorkerId, link: LinkId, rtt: Duration) {
-        self.workers.insert(worker, Path::new(link, rtt, now));
-        *self.links.entry(link).or_default() += 1;
+        self.enter(worker, Path::new(link, rtt, now));
         self.greet(now, worker);
-        self.judge_ready(worker);
     }
 
     fn handle_down(&mut self, worker: WorkerId) {
-        let Some(path) = self.workers.remove(&worker) else { return };
-        self.ready.remove(&(path.link, worker));
-        if let Some(workers) = self.links.get_mut(&path.link) {
-            *workers -= 1;
-            if *workers == 0 {
-                self.links.remove(&path.link);
-            }
-        }
-        self.rate_total -= path.rate();
-        self.in_flight_bytes -= path.in_flight_bytes;
+        let Some(path) = self.leave(worker) else { return };
         self.control.retain(|(to, _)| *to != worker);
         for id in path.in_flight.into_keys() {
             self.lose(id, worker);

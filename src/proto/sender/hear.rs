@@ -34,11 +34,7 @@ impl Sender {
         let Some(window_feet) = ack.limit.checked_sub(ack.cumulative) else {
             return self.close(worker, "it set its limit below what it has");
         };
-        if let Some(path) = self.workers.get_mut(&worker) {
-            self.rate_total -= path.rate();
-            path.heard_ack(now, ack);
-            self.rate_total += path.rate();
-        }
+        self.change(worker, |path| path.heard_ack(now, ack));
         self.limit = self.limit.max(ack.limit);
         self.window_feet = self.window_feet.max(window_feet);
         if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
@@ -76,7 +72,6 @@ impl Sender {
         self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
         self.base = base;
         self.acked.remove_below(base);
-        self.judge_ready(worker);
     }
 
     /// Foot `id` is acked: whoever carries it has delivered.
@@ -85,11 +80,7 @@ impl Sender {
         self.held_feet -= 1;
         let bytes = u64::from(foot.header.packed_bytes);
         for worker in foot.copies.into_iter().flatten() {
-            if let Some(path) = self.workers.get_mut(&worker) {
-                path.settled(id, bytes);
-                self.in_flight_bytes -= bytes;
-                self.judge_ready(worker);
-            }
+            self.change(worker, |path| path.settled(id, bytes));
         }
         if self.lost.remove(&id) {
             self.backlog_bytes -= bytes;
@@ -103,14 +94,10 @@ impl Sender {
         }
         let Some(foot) = self.foot_mut(id) else { return };
         let bytes = u64::from(foot.header.packed_bytes);
-        if foot.copies.contains(&Some(worker))
-            && let Some(path) = self.workers.get_mut(&worker)
-        {
-            path.settled(id, bytes);
-            self.in_flight_bytes -= bytes;
+        if foot.copies.contains(&Some(worker)) {
+            self.change(worker, |path| path.settled(id, bytes));
             self.counts.nacked_feet += 1;
             self.lose(id, worker);
-            self.judge_ready(worker);
         }
     }
 

@@ -1,9 +1,12 @@
 //! What the sender knows of one connection: what is on it, how fast it delivers, how far it is.
 //!
-//! Estimates only. Does not decide anything: see [`super::schedule`].
+//! Estimates only. Does not decide anything: see [`super::schedule`]; nor add up: see [`super::survey`].
 
-use crate::proto::LinkId;
+use super::ready::Asking;
+use super::schedule::UNKNOWN;
+use super::survey::Share;
 use crate::proto::frame::Ack;
+use crate::proto::{LinkId, WorkerId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -19,14 +22,14 @@ const STANDSTILL: Duration = Duration::from_secs(2);
 /// kernel: it bridges the hand-over between the threads, and a slow worker hoards nothing.
 const QUICK_FOOT: Duration = Duration::from_millis(50);
 /// Longer than anything lasts, and short enough to reckon with.
-const LONG_SECONDS: f64 = 1e9;
+const LONG_NANOS: f64 = 1e18;
 
 /// One connection as the sender sees it.
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) link: LinkId,
-    /// Feet sent on it and not acked, each with its end among the payload bytes sent on it.
-    pub(super) in_flight: BTreeMap<u64, u64>,
+    /// Feet sent on it and not acked, each with when, and its end among the payload bytes sent on it.
+    pub(super) in_flight: BTreeMap<u64, (Instant, u64)>,
     /// Wire bytes of those feet.
     pub(super) in_flight_bytes: u64,
     /// Feet handed over that are not yet with the kernel.
@@ -39,6 +42,7 @@ pub(super) struct Path {
     pub(super) last_arrival: Option<Instant>,
     /// Smallest round trip of the last ten seconds.
     pub(super) rtt: Duration,
+    /// Those that may be the smallest once the ones before them are forgotten: ever larger.
     rtt_samples: VecDeque<(Instant, Duration)>,
     ping: Option<(u32, Instant)>,
     /// Payload bytes handed to it, and how many of them it said had arrived, parts of feet and copies
@@ -48,6 +52,11 @@ pub(super) struct Path {
     rate: Option<u64>,
     sample_start: Instant,
     sample_bytes: u64,
+    /// What follows from all this, as of the last [`Path::reckon`]: how long a full foot more would take to
+    /// arrive, when the next foot should have been acked, and its place among those that ask for one.
+    pub(super) foot_time: Option<Duration>,
+    next_due: Option<Instant>,
+    pub(super) asking: Option<Asking>,
 }
 
 impl Path {
@@ -69,6 +78,34 @@ impl Path {
             rate: None,
             sample_start: now,
             sample_bytes: 0,
+            foot_time: None,
+            next_due: None,
+            asking: None,
+        }
+    }
+
+    /// Draws the conclusions from what has changed; its place is that of `worker`.
+    pub(super) fn reckon(&mut self, worker: WorkerId, foot_bytes: u32) {
+        self.foot_time = self.time_for(u64::from(foot_bytes));
+        // A foot that was acked another way is still on its way here.
+        let all = self.has_more_to_come().then_some((self.last_sent, self.sent_bytes));
+        let next = self.in_flight.values().next().copied().or(all);
+        self.next_due = next.and_then(|(at, end)| self.arrives(at, end));
+        // Of which nothing is known, it is not tried again before it is.
+        let untried = if self.in_flight.is_empty() { UNKNOWN } else { Duration::MAX };
+        let place = (self.link, self.foot_time.unwrap_or(untried), worker);
+        self.asking = (self.unwritten_feet < self.unwritten_limit()).then_some(place);
+    }
+
+    /// What it adds to its link.
+    pub(super) fn share(&self) -> Share {
+        let is_busy = !self.in_flight.is_empty();
+        Share {
+            workers: 1,
+            rate: self.rate(),
+            in_flight_bytes: self.in_flight_bytes,
+            busy: usize::from(is_busy),
+            tried: usize::from(is_busy && self.rate() == 0),
         }
     }
 
@@ -83,8 +120,8 @@ impl Path {
     }
 
     /// How many feet it may hold that are not yet with the kernel.
-    pub(super) fn unwritten_limit(&self, foot_bytes: u32) -> u32 {
-        match self.time_for(u64::from(foot_bytes)) {
+    fn unwritten_limit(&self) -> u32 {
+        match self.foot_time {
             Some(time) if time <= QUICK_FOOT => 2,
             _ => 1,
         }
@@ -105,22 +142,21 @@ impl Path {
     /// When foot `id`, in flight here, should be acked, by all that is known now; `None` while it is not
     /// known how fast this path is.
     pub(super) fn due(&self, id: u64) -> Option<Instant> {
-        self.arrives(*self.in_flight.get(&id)?)
+        let (at, end) = *self.in_flight.get(&id)?;
+        self.arrives(at, end)
     }
 
     /// When its next foot should have been acked, if that is longer ago than `grace`, which is for what
     /// nobody can know: then its estimates are out of date.
     pub(super) fn overdue(&self, now: Instant, grace: Duration) -> Option<Instant> {
-        // A foot that was acked another way is still on its way here.
-        let all = self.has_more_to_come().then_some(self.sent_bytes);
-        let next = self.in_flight.values().next().copied().or(all);
-        next.and_then(|end| self.arrives(end)).filter(|due| now > *due + grace)
+        self.next_due.filter(|due| now > *due + grace)
     }
 
-    /// When the payload bytes sent on it should have arrived up to `end`.
-    fn arrives(&self, end: u64) -> Option<Instant> {
+    /// When the payload bytes sent on it up to `end`, the last of them `at` that time, should have arrived.
+    fn arrives(&self, at: Instant, end: u64) -> Option<Instant> {
         // What has arrived is known as of the last sample.
-        Some(self.sample_start + self.serialise(end.saturating_sub(self.arrived_bytes))?)
+        let queue = self.serialise(end.saturating_sub(self.arrived_bytes))?;
+        Some((self.sample_start + queue).max(at + self.rtt))
     }
 
     fn serialise(&self, bytes: u64) -> Option<Duration> {
@@ -135,7 +171,7 @@ impl Path {
             self.sample_bytes = 0;
         }
         self.sent_bytes += bytes;
-        self.in_flight.insert(id, self.sent_bytes);
+        self.in_flight.insert(id, (now, self.sent_bytes));
         self.in_flight_bytes += bytes;
         self.unwritten_feet += 1;
         self.last_sent = now;
@@ -203,15 +239,18 @@ impl Path {
     }
 
     fn sampled_rtt(&mut self, now: Instant, rtt: Duration) {
+        while self.rtt_samples.back().is_some_and(|(_, older)| *older >= rtt) {
+            self.rtt_samples.pop_back();
+        }
         self.rtt_samples.push_back((now, rtt));
         while self.rtt_samples.front().is_some_and(|(at, _)| now - *at > RTT_MEMORY) {
             self.rtt_samples.pop_front();
         }
-        self.rtt = self.rtt_samples.iter().map(|(_, rtt)| *rtt).min().unwrap_or(rtt);
+        self.rtt = self.rtt_samples.front().map_or(rtt, |(_, rtt)| *rtt);
     }
 }
 
 /// How long `bytes` take at this rate; very long at none.
 pub(super) fn seconds(bytes: u64, bytes_per_second: u64) -> Duration {
-    Duration::from_secs_f64((bytes as f64 / bytes_per_second as f64).min(LONG_SECONDS))
+    Duration::from_nanos((bytes as f64 / bytes_per_second as f64 * 1e9).min(LONG_NANOS) as u64)
 }

@@ -4,11 +4,10 @@
 //! [`super::schedule`].
 
 use super::Sender;
-use super::path::{Path, seconds};
 use super::schedule::{LATE, UNKNOWN};
+use super::survey::Rescuer;
 use crate::foot::FootHeader;
-use crate::proto::{LinkId, WorkerId};
-use std::collections::BTreeMap;
+use crate::proto::WorkerId;
 use std::time::{Duration, Instant};
 
 /// At the end of the stream so many of the oldest feet may have second copies.
@@ -56,23 +55,23 @@ impl Sender {
 
     /// Who should be given a second copy of foot `id`, and when; only somebody on another link, if so
     /// asked, for those on the same link share what it carries.
-    fn rescuer(&self, now: Instant, id: u64, from_elsewhere: bool) -> Rescue {
-        let Some(Some(foot)) = self.feet.get((id - self.base) as usize) else {
-            return Rescue::Never;
-        };
+    fn rescuer(&mut self, now: Instant, id: u64, from_elsewhere: bool) -> Rescue {
+        let Some(foot) = self.foot_mut(id) else { return Rescue::Never };
         let [Some(holder), None] = foot.copies else { return Rescue::Never };
         let bytes = u64::from(foot.header.packed_bytes);
+        self.look_round(now);
         let held = &self.workers[&holder];
-        let links = self.conditions(now);
-        let others = self.workers.iter().filter(|(worker, path)| {
-            **worker != holder && !(from_elsewhere && path.link == held.link)
+        let links = self.survey.links.iter();
+        let links = links.filter(|(link, _)| !(from_elsewhere && **link == held.link));
+        let others = links.flat_map(|(_, condition)| {
+            let rescuers = condition.rescuers.into_iter().flatten().map(|rescuer| rescuer.worker);
+            rescuers
+                .filter(|worker| *worker != holder)
+                .map(|worker| condition.rescuer(now, worker, &self.workers[&worker], bytes))
         });
-        // Nobody who shares a link that may be dead, if there is a choice.
-        let times = others.map(|(worker, path)| {
-            let (condition, is_busy) = (&links[&path.link], path.unwritten_feet > 0);
-            (condition.may_be_dead(), condition.time_on(path, bytes), is_busy, *worker)
-        });
-        let Some((_, time, is_busy, worker)) = times.min() else { return Rescue::Never };
+        let Some(Rescuer { time, is_busy, worker, .. }) = others.min() else {
+            return Rescue::Never;
+        };
         if is_busy {
             // It asks as soon as it is free; by then at the latest, unless it stands still.
             return Rescue::NotBefore(now + time.max(LATE));
@@ -87,44 +86,5 @@ impl Sender {
         } else {
             Rescue::NotBefore(due + time + LATE)
         }
-    }
-
-    /// How each link fares.
-    fn conditions(&self, now: Instant) -> BTreeMap<LinkId, Condition> {
-        let mut links: BTreeMap<LinkId, Condition> = BTreeMap::new();
-        for path in self.workers.values() {
-            let condition = links.entry(path.link).or_default();
-            condition.best_rate = condition.best_rate.max(path.rate());
-            condition.overdue = condition.overdue.max(path.overdue(now, LATE));
-            condition.last_arrival = condition.last_arrival.max(path.last_arrival);
-        }
-        links
-    }
-}
-
-/// What the connections of a link say of it together: a second copy is for when one of them is late, and
-/// what one of them knows may be out of date, or nothing.
-#[derive(Debug, Default)]
-struct Condition {
-    /// The best delivery rate of any of them, in bytes a second; 0 while none is known.
-    best_rate: u64,
-    /// When something should have arrived on one of them that has not; the last such time.
-    overdue: Option<Instant>,
-    last_arrival: Option<Instant>,
-}
-
-impl Condition {
-    /// Whether nothing has arrived over it since something should have.
-    fn may_be_dead(&self) -> bool {
-        self.overdue > self.last_arrival
-    }
-
-    /// How long until `bytes` on `path`, a connection of this link, would be known to have arrived; where
-    /// it has not been tried, no sooner than on one that has.
-    fn time_on(&self, path: &Path, bytes: u64) -> Duration {
-        path.ack_time_for(bytes).unwrap_or_else(|| match self.best_rate {
-            0 => UNKNOWN,
-            rate => UNKNOWN.max(path.rtt + seconds(bytes, rate)),
-        })
     }
 }

@@ -6,7 +6,7 @@
 //! first ([`super::spill`]), what gets a second copy ([`super::reinject`]), nor how estimates come about
 //! ([`super::path`]).
 
-use super::path::{Path, seconds};
+use super::path::seconds;
 use super::{Event, Sender};
 use crate::foot::FootHeader;
 use crate::proto::frame::Frame;
@@ -73,47 +73,41 @@ impl Sender {
         self.reinject(now)
     }
 
-    /// Whether `worker` asks for a foot now.
-    pub(super) fn judge_ready(&mut self, worker: WorkerId) {
-        let Some(path) = self.workers.get(&worker) else { return };
-        let key = (path.link, worker);
-        if path.unwritten_feet < path.unwritten_limit(self.config.foot_bytes) {
-            self.ready.insert(key);
-        } else {
-            self.ready.remove(&key);
-        }
-    }
-
     /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
     fn choose(&mut self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
-        let mut passed_over = Vec::new(); // hardly ever any
-        let mut chosen = None;
         let first = self.first_link();
         self.spills |= self.spills_at().is_some_and(|at| at <= now);
-        for &(link, worker) in &self.ready {
+        let mut asks = self.ready.first();
+        let mut passed_over = false;
+        while let Some((link, worker)) = asks {
             // The first link keeps up, unless it was the one that asked, and was passed over.
-            if patient && Some(link) != first && !self.spills && passed_over.is_empty() {
+            if patient && Some(link) != first && !self.spills && !passed_over {
                 break;
             }
-            match if patient { self.judge(now, worker, id) } else { Verdict::Take } {
-                Verdict::Take => {
-                    chosen = Some(worker);
-                    break;
-                }
-                verdict => {
-                    self.window_is_short |= verdict == Verdict::WindowShort;
-                    passed_over.push(link);
-                }
+            if !patient || self.may_take(now, worker, id) {
+                return Some(worker);
             }
-        }
-        for link in passed_over {
+            let quickest = self.ready.quickest(link).into_iter().flatten();
+            let mut quickest = quickest.filter(|other| *other != worker);
+            if let Some(worker) = quickest.find(|worker| self.may_take(now, *worker, id)) {
+                return Some(worker);
+            }
             self.pass_over(now, link);
+            passed_over = true;
+            asks = self.ready.first_after(link);
         }
-        chosen
+        None
+    }
+
+    /// Whether new foot `id` may go to this worker; if not for the window's sake, that is noted.
+    fn may_take(&mut self, now: Instant, worker: WorkerId, id: u64) -> bool {
+        let verdict = self.judge(now, worker, id);
+        self.window_is_short |= verdict == Verdict::WindowShort;
+        verdict == Verdict::Take
     }
 
     /// Whether new foot `id` should go to this worker rather than wait for another.
-    fn judge(&self, now: Instant, worker: WorkerId, id: u64) -> Verdict {
+    fn judge(&mut self, now: Instant, worker: WorkerId, id: u64) -> Verdict {
         let path = &self.workers[&worker];
         if self.workers.len() == 1 {
             return Verdict::Take;
@@ -121,7 +115,7 @@ impl Sender {
         if 2 * path.in_flight.len() as u64 >= self.window_feet.max(2) {
             return Verdict::WindowShort; // half the window is for the others
         }
-        let others_rate = self.rate_total - path.rate();
+        let others_rate = self.total.rate - path.rate();
         if others_rate == 0 {
             return Verdict::Take;
         }
@@ -136,22 +130,22 @@ impl Sender {
         }
         let others_feet = self.limit - id - 1;
         let window_bytes = others_feet.saturating_mul(u64::from(self.config.foot_bytes));
-        let others_bytes = self.in_flight_bytes - path.in_flight_bytes;
+        let others_bytes = self.total.in_flight_bytes - path.in_flight_bytes;
+        let left_bytes = self.end.map(|_| self.backlog_bytes + others_bytes);
         // When the others have run dry: of window, and of stream.
-        let dry = |rate| {
-            let end = self.end.map(|_| seconds(self.backlog_bytes + others_bytes, rate));
-            (seconds(window_bytes, rate), end)
-        };
+        let dry = |rate| (seconds(window_bytes, rate), left_bytes.map(|left| seconds(left, rate)));
         let (window_time, end_time) = dry(others_rate);
         if time <= window_time && end_time.is_none_or(|end_time| time <= end_time) {
             return Verdict::Take;
         }
         // It may be late. Only for a quicker one, or all would wait for one another; and not for one
         // that is overdue itself, whatever it was like before.
-        let others = self.workers.iter().filter(|(other, _)| **other != worker);
-        let others = others.map(|(_, path)| path).filter(|path| path.overdue(now, LATE).is_none());
-        let (window_time, end_time) = dry(others.clone().map(Path::rate).sum());
+        let own_rate = if path.overdue(now, LATE).is_none() { path.rate() } else { 0 };
+        self.look_round(now);
+        let (window_time, end_time) = dry(self.survey.rate.saturating_sub(own_rate));
+        let others = self.survey.quickest.iter().flatten().filter(|(.., other)| *other != worker);
         let quickest = others
+            .map(|(.., other)| &self.workers[other])
             .filter_map(|path| Some((path.time_for(bytes)?, path.rtt / 2)))
             .filter(|(others_time, _)| *others_time < time)
             .min();
@@ -165,14 +159,13 @@ impl Sender {
     /// Whether a foot is on its way over this link to learn from, while others are known to carry the
     /// rest. (One, however many workers there are: they share the link, and all would be late.)
     fn is_tried(&self, link: LinkId) -> bool {
-        let is_trial = |path: &Path| path.rate() == 0 && !path.in_flight.is_empty();
-        self.workers.values().any(|path| path.link == link && is_trial(path))
-            && self.workers.values().any(|path| path.link != link && path.rate() > 0)
+        let share = self.links.get(&link).copied().unwrap_or_default();
+        share.tried > 0 && self.total.rate > share.rate
     }
 
     /// A worker of this link was left without the foot that it asked for.
     fn pass_over(&mut self, now: Instant, link: LinkId) {
-        if self.workers.values().any(|path| path.link == link && !path.in_flight.is_empty()) {
+        if self.links.get(&link).is_some_and(|share| share.busy > 0) {
             return; // the link is in use
         }
         let passed = self.passed_over.entry(link).or_insert(PassedOver::new(now));
@@ -193,7 +186,7 @@ impl Sender {
         if self.limit == 0 {
             return None; // it has not said yet how far its window is open
         }
-        let (_, worker) = *self.ready.first()?;
+        let (_, worker) = self.ready.first()?;
         let rtt = self.workers[&worker].rtt;
         let recently = |at: Instant| now < at + rtt.clamp(COMPLAINT, PROBE);
         let holds_back = next >= self.limit || std::mem::take(&mut self.window_is_short);
@@ -213,7 +206,7 @@ impl Sender {
     ) -> Option<(WorkerId, FootHeader)> {
         let place = (id - self.base) as usize;
         let foot = self.feet[place].as_mut()?;
-        let path = self.workers.get_mut(&worker)?;
+        let path = self.workers.get(&worker)?;
         let bytes = u64::from(foot.header.packed_bytes);
         self.different_feet += u64::from(!foot.was_sent);
         foot.was_sent = true;
@@ -225,11 +218,9 @@ impl Sender {
         }
         let free = foot.copies.iter_mut().find(|copy| copy.is_none());
         *free.expect("a foot with two copies is never dispatched") = Some(worker);
-        path.sent(now, id, bytes);
-        self.in_flight_bytes += bytes;
         self.sent_feet = self.sent_feet.max(id + 1);
         let header = foot.header;
-        self.judge_ready(worker);
+        self.change(worker, |path| path.sent(now, id, bytes));
         Some((worker, header))
     }
 }

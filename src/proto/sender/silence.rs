@@ -3,6 +3,7 @@
 //! Does not know what becomes of their feet: see [`super::reinject`] and [`super::schedule`].
 
 use super::Sender;
+use super::path::Path;
 use crate::proto::LinkId;
 use crate::proto::liveness::Elsewhere;
 use std::collections::BTreeSet;
@@ -17,13 +18,11 @@ impl Sender {
         }
         let still = self.still_links(now);
         let free = self.free_links(now);
-        let mut dead = Vec::new();
-        for (&worker, path) in &mut self.workers {
+        let (mut slow, mut dead) = (Vec::new(), Vec::new());
+        for (&worker, path) in &self.workers {
             // Who has nothing to carry would not be quicker on a link on which nobody is.
             if path.stands_still(now) || still.contains(&path.link) {
-                self.rate_total -= path.rate();
-                path.slow_down();
-                self.rate_total += path.rate();
+                slow.push(worker);
             }
             if now - path.last_heard >= self.liveness.dead_after(path.rtt) {
                 dead.push((worker, "nothing was heard from it"));
@@ -34,6 +33,9 @@ impl Sender {
             if !path.in_flight.is_empty() && now - path.last_advance >= stall {
                 dead.push((worker, "it stands still"));
             }
+        }
+        for worker in slow {
+            self.change(worker, Path::slow_down);
         }
         for (worker, reason) in dead {
             self.close(worker, reason);

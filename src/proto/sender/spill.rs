@@ -3,7 +3,6 @@
 //! Does not know which of them is to help, nor how: see [`super::schedule`].
 
 use super::Sender;
-use super::path::Path;
 use super::schedule::UNKNOWN;
 use crate::proto::LinkId;
 use std::time::{Duration, Instant};
@@ -27,9 +26,7 @@ impl Sender {
         if self.spills {
             return Some(since);
         }
-        let first = self.first_link();
-        let on_first = self.workers.values().filter(|path| Some(path.link) == first);
-        let rate = on_first.map(Path::rate).sum::<u64>();
+        let rate = self.links.first_key_value().map_or(0, |(_, share)| share.rate);
         // Of a stream that ends before the first link is known there may be no time to learn more.
         if self.unsent.len() > MANY_WAITING || self.end.is_some() && rate == 0 {
             return Some(since);
@@ -45,7 +42,7 @@ impl Sender {
     /// Takes note whether new feet have to wait for the first link: from when none of its workers asks
     /// until one asks in vain.
     pub(super) fn note_waiting(&mut self, now: Instant) {
-        let first_asks = self.ready.first().map(|(link, _)| *link) == self.first_link();
+        let first_asks = self.ready.first().map(|(link, _)| link) == self.first_link();
         match (first_asks, self.unsent.is_empty()) {
             (true, true) => (self.waiting_since, self.spills) = (None, false),
             (false, false) => drop(self.waiting_since.get_or_insert(now)),

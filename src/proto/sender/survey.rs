@@ -1,0 +1,215 @@
+//! What the connections come to together, at a cost for each foot that does not grow with their number.
+//!
+//! Sums are kept exact, change by change. What can only be found by looking at all of them is found by a
+//! *survey*, which serves until one connection in [`OUTDATED`] has changed: so of sixteen and fewer it is
+//! never out of date, and of more so little that no decision gets worse for it. Does not decide anything: see
+//! [`super::schedule`] and [`super::reinject`].
+
+use super::Sender;
+use super::path::{Path, seconds};
+use super::schedule::{LATE, UNKNOWN};
+use crate::proto::{LinkId, WorkerId};
+use std::collections::BTreeMap;
+use std::ops::{AddAssign, SubAssign};
+use std::time::{Duration, Instant};
+
+/// A survey serves until one connection in so many has changed since.
+const OUTDATED: usize = 16;
+/// And no longer than this: connections become overdue by themselves.
+const MAX_AGE: Duration = Duration::from_millis(10);
+
+/// What one connection adds to those of its link, or they to all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Share {
+    pub(super) workers: usize,
+    /// Delivery rates, in bytes a second.
+    pub(super) rate: u64,
+    /// Wire bytes in flight, copies counted twice.
+    pub(super) in_flight_bytes: u64,
+    /// Connections with feet in flight.
+    pub(super) busy: usize,
+    /// Those of them whose rate is not known yet.
+    pub(super) tried: usize,
+}
+
+impl AddAssign for Share {
+    fn add_assign(&mut self, more: Share) {
+        self.workers += more.workers;
+        self.rate += more.rate;
+        self.in_flight_bytes += more.in_flight_bytes;
+        self.busy += more.busy;
+        self.tried += more.tried;
+    }
+}
+
+impl SubAssign for Share {
+    fn sub_assign(&mut self, less: Share) {
+        self.workers -= less.workers;
+        self.rate -= less.rate;
+        self.in_flight_bytes -= less.in_flight_bytes;
+        self.busy -= less.busy;
+        self.tried -= less.tried;
+    }
+}
+
+/// What a look at all connections has found.
+#[derive(Debug)]
+pub(super) struct Survey {
+    at: Instant,
+    /// Connections that have changed since; `None` asks for a new one.
+    changes: Option<usize>,
+    /// Sum of the rates of those that are not overdue.
+    pub(super) rate: u64,
+    /// The two of those that would carry a full foot the soonest, with that time and their round trip.
+    pub(super) quickest: [Option<(Duration, Duration, WorkerId)>; 2],
+    pub(super) links: BTreeMap<LinkId, Condition>,
+}
+
+impl Survey {
+    /// One that is out of date.
+    pub(super) fn new(now: Instant) -> Survey {
+        let (changes, rate, quickest) = (None, 0, [None; 2]);
+        Survey { at: now, changes, rate, quickest, links: BTreeMap::new() }
+    }
+}
+
+/// Who might be given a second copy; the least is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rescuer {
+    /// It is late itself, or shares a link that may be dead: not if there is a choice.
+    is_late: bool,
+    /// How long until the copy would be known to have arrived.
+    pub(super) time: Duration,
+    /// It has something to write.
+    pub(super) is_busy: bool,
+    pub(super) worker: WorkerId,
+}
+
+/// What the connections of a link say of it together: a second copy is for when one of them is late, and
+/// what one of them knows may be out of date, or nothing.
+#[derive(Debug, Default)]
+pub(super) struct Condition {
+    /// The best delivery rate of any of them, in bytes a second; 0 while none is known.
+    best_rate: u64,
+    /// When something should have arrived on one of them that has not; the last such time.
+    overdue: Option<Instant>,
+    last_arrival: Option<Instant>,
+    /// The two that are best for a second copy of a full foot.
+    pub(super) rescuers: [Option<Rescuer>; 2],
+}
+
+impl Condition {
+    /// Whether nothing has arrived over it since something should have.
+    fn may_be_dead(&self) -> bool {
+        self.overdue > self.last_arrival
+    }
+
+    /// How good `path`, a connection of this link, is for a second copy of `bytes`.
+    pub(super) fn rescuer(
+        &self,
+        now: Instant,
+        worker: WorkerId,
+        path: &Path,
+        bytes: u64,
+    ) -> Rescuer {
+        let is_late = self.may_be_dead() || path.overdue(now, LATE).is_some();
+        Rescuer {
+            is_late,
+            time: self.time_on(path, bytes),
+            is_busy: path.unwritten_feet > 0,
+            worker,
+        }
+    }
+
+    /// How long until `bytes` on `path`, a connection of this link, would be known to have arrived; where
+    /// it has not been tried, no sooner than on one that has.
+    fn time_on(&self, path: &Path, bytes: u64) -> Duration {
+        path.ack_time_for(bytes).unwrap_or_else(|| match self.best_rate {
+            0 => UNKNOWN,
+            rate => UNKNOWN.max(path.rtt + seconds(bytes, rate)),
+        })
+    }
+}
+
+impl Sender {
+    /// Something about a connection changes, and what is reckoned of it and its link follows.
+    pub(super) fn change(&mut self, worker: WorkerId, change: impl FnOnce(&mut Path)) {
+        let Some(path) = self.workers.get_mut(&worker) else { return };
+        let (share, asking) = (path.share(), path.asking);
+        change(path);
+        path.reckon(worker, self.config.foot_bytes);
+        for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
+            *sum += path.share();
+            *sum -= share;
+        }
+        self.ready.moves(asking, path.asking);
+        self.survey.changes = self.survey.changes.map(|changes| changes + 1);
+    }
+
+    /// A connection came up.
+    pub(super) fn enter(&mut self, worker: WorkerId, path: Path) {
+        let share = path.share();
+        for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
+            *sum += share;
+        }
+        self.workers.insert(worker, path);
+        self.survey.changes = None;
+        self.change(worker, |_| {});
+    }
+
+    /// A connection is gone.
+    pub(super) fn leave(&mut self, worker: WorkerId) -> Option<Path> {
+        let path = self.workers.remove(&worker)?;
+        self.ready.moves(path.asking, None);
+        let link = self.links.entry(path.link).or_default();
+        *link -= path.share();
+        self.total -= path.share();
+        if link.workers == 0 {
+            self.links.remove(&path.link);
+        }
+        self.survey.changes = None;
+        Some(path)
+    }
+
+    /// Looks at all connections, unless that was done a moment ago.
+    pub(super) fn look_round(&mut self, now: Instant) {
+        let most = self.workers.len() / OUTDATED;
+        let serves = self.survey.changes.is_some_and(|changes| changes <= most);
+        if !serves || now >= self.survey.at + MAX_AGE {
+            self.survey = self.take_survey(now);
+        }
+    }
+
+    fn take_survey(&self, now: Instant) -> Survey {
+        let mut survey = Survey { changes: Some(0), ..Survey::new(now) };
+        for (&worker, path) in &self.workers {
+            let overdue = path.overdue(now, LATE);
+            let condition = survey.links.entry(path.link).or_default();
+            condition.best_rate = condition.best_rate.max(path.rate());
+            condition.overdue = condition.overdue.max(overdue);
+            condition.last_arrival = condition.last_arrival.max(path.last_arrival);
+            if overdue.is_none() {
+                survey.rate += path.rate();
+                let time = path.foot_time.map(|time| (time, path.rtt, worker));
+                time.map(|place| keep_two(&mut survey.quickest, place));
+            }
+        }
+        let foot_bytes = u64::from(self.config.foot_bytes);
+        for (&worker, path) in &self.workers {
+            let condition = survey.links.entry(path.link).or_default();
+            let place = condition.rescuer(now, worker, path, foot_bytes);
+            keep_two(&mut condition.rescuers, place);
+        }
+        survey
+    }
+}
+
+/// Keeps the two least of all places it is given.
+fn keep_two<Place: Ord + Copy>(least: &mut [Option<Place>; 2], place: Place) {
+    match least {
+        [Some(first), _] if *first <= place => {
+            least[1] = Some(least[1].map_or(place, |second| second.min(place)));
+        }
+        [first, second] => (*first, *second) = (Some(place), *first),
+    }
+}
