@@ -191,7 +191,9 @@ impl Sender {
             if overdue.is_none() {
                 survey.rate += path.rate();
                 let time = path.foot_time.map(|time| (time, path.rtt, worker));
-                time.map(|place| keep_two(&mut survey.quickest, place));
+                if let Some(place) = time {
+                    keep_two(&mut survey.quickest, place);
+                }
             }
         }
         let foot_bytes = u64::from(self.config.foot_bytes);
