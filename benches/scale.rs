@@ -142,9 +142,9 @@ impl Pair {
                     self.agenda.extend(later);
                     self.now = self.now.max(tx.min(rx));
                     if tx < rx {
-                        self.sender_step(Step::Tick)
+                        self.sender_step(Step::Tick);
                     } else {
-                        self.receiver_step(Step::Tick)
+                        self.receiver_step(Step::Tick);
                     }
                 }
             }
