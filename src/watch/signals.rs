@@ -58,13 +58,12 @@ fn take(mut signals: Signals, say: &Say, on_ask: &dyn Fn(), on_end: impl FnOnce(
             on_ask();
             continue;
         }
-        match on_end.take() {
-            Some(on_end) => {
-                // First the limit, then the request: so it holds whatever the request does.
-                end_after_grace(signal, say.clone());
-                on_end(signal);
-            }
-            None => process::exit(exit_code(signal)),
+        // The first has set a limit already, and whoever sends one often sends two: `timeout` tells the
+        // process and its group, and an end in haste would leave behind what the first clears away.
+        if let Some(on_end) = on_end.take() {
+            // First the limit, then the request: so it holds whatever the request does.
+            end_after_grace(signal, say.clone());
+            on_end(signal);
         }
     }
 }
