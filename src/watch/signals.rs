@@ -8,7 +8,7 @@ use super::say::Say;
 use crate::error::Error;
 use crate::ignored::is_ignored;
 use crossbeam_channel::after;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::process;
 use std::thread::Builder;
@@ -44,6 +44,8 @@ pub(super) fn listen(
     let mut wanted = vec![SIGINT, SIGTERM];
     // `nohup` has it ignored, and means it.
     wanted.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
+    // By itself it would end us without a word; who hears it is told at the write that there is no room.
+    wanted.extend((!is_ignored(SIGXFSZ)).then_some(SIGXFSZ));
     wanted.extend(ASKING);
     let signals = Signals::new(wanted).map_err(|error| Error::io("signals", error))?;
     let spawned =
@@ -56,6 +58,9 @@ fn take(mut signals: Signals, say: &Say, on_ask: &dyn Fn(), on_end: impl FnOnce(
     for signal in signals.forever() {
         if ASKING.contains(&signal) {
             on_ask();
+            continue;
+        }
+        if signal == SIGXFSZ {
             continue;
         }
         // The first has set a limit already, and whoever sends one often sends two: `timeout` tells the
