@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// What the way through ssh is called.
 pub const SPARE_NAME: &str = "the ssh session";
-/// How long direct connections have the stream for themselves.
+/// How long direct connections have the stream for themselves; no longer than half of patience.
 const FALLBACK: Duration = Duration::from_secs(3);
 
 /// What a run needs beside its settings.
@@ -167,15 +167,16 @@ fn dests(
 fn spare(config: &config::Ssh, session: &Session, say: Say) -> Option<Spare> {
     let (tunnel, host) = (session.tunnel(), config.command.host.clone());
     let is_told = AtomicBool::new(config.direct == Direct::Never);
+    let patience = config.common().patience;
     let after = match config.direct {
-        Direct::Auto => FALLBACK,
+        Direct::Auto => patience.map_or(FALLBACK, |patience| FALLBACK.min(patience / 2)),
         Direct::Never => Duration::ZERO,
         Direct::Always => return None,
     };
     let open = move || {
         let socket = tunnel.open()?;
         if !is_told.swap(true, Relaxed) {
-            let after = FALLBACK.as_secs();
+            let after = after.as_secs_f64();
             say.note(&format!(
                 "viamillipede: no direct connection to {host} for {after} s: using the ssh session itself"
             ));

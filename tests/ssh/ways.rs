@@ -49,6 +49,14 @@ fn ssh_alone_carries_the_stream_where_it_shall() {
     far.until_nothing_is_left();
 }
 
+#[test]
+fn the_way_through_ssh_is_taken_before_patience_ends() {
+    let Some(far) = Far::start() else { return };
+    let rx = pulled(far.end("rx --patience 3", &[NOWHERE, "--source", &source()]));
+    let said = "viamillipede: no direct connection to far for 1.5 s: using the ssh session itself";
+    assert!(rx.said().lines().any(|line| line == said), "{}", rx.said());
+}
+
 /// As with what is not quite ssh.
 #[test]
 fn a_host_that_nobody_names_is_dialled_by_the_name_that_was_given() {
@@ -67,6 +75,7 @@ fn without_the_way_through_ssh_patience_ends() {
     let Some(far) = Far::start() else { return };
     let mut rx = far.end("rx --direct always --patience 2 -q", &[NOWHERE, "--source", "echo x"]);
     assert_eq!(rx.code(), 4, "{}", rx.said());
+    assert!(rx.said().contains("viamillipede: no connection: 192.0.2.1:"), "{}", rx.said());
     far.until_nothing_is_left();
 }
 
