@@ -6,7 +6,7 @@ use crate::cancel::Waker;
 use crate::foot::FootHeader;
 use crate::pool::Filled;
 use crate::proto::WorkerId;
-use crate::proto::frame::Frame;
+use crate::proto::frame::{Frame, Ping};
 use crate::stats::WorkerRow;
 use std::collections::VecDeque;
 use std::io;
@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Control frames that may wait; a connection that takes none of so many is dead.
 const MAX_WAITING: usize = 1024;
+/// With so many, heartbeats are put together: a foot may take minutes, in which others would pile up.
+pub(super) const MANY_WAITING: usize = 64;
 
 /// Speaks to one worker. Never blocks.
 #[derive(Clone, Debug)]
@@ -178,10 +180,30 @@ impl State {
             waiting.echo = echo;
             return;
         }
+        if self.frames.len() >= MANY_WAITING
+            && self.frames.iter_mut().any(|waiting| is_said_by(waiting, &frame))
+        {
+            return;
+        }
         if self.frames.len() >= MAX_WAITING {
             self.ending = Ending::Now("it took nothing that was sent to it");
             return;
         }
         self.frames.push_back(frame);
+    }
+}
+
+/// Whether a frame that waits says all that a newer one does; a heartbeat is made to, but for its token.
+fn is_said_by(waiting: &mut Frame, new: &Frame) -> bool {
+    match (waiting, new) {
+        (Frame::Ping(waiting), Frame::Ping(new)) => {
+            // How long the oldest takes tells how long the way is.
+            let (token, window_blocked) = (waiting.token, waiting.window_blocked);
+            let window_blocked = window_blocked || new.window_blocked;
+            *waiting = Ping { token, window_blocked, ..*new };
+            true
+        }
+        (Frame::End(waiting), Frame::End(new)) => waiting == new,
+        _ => false,
     }
 }

@@ -1,12 +1,13 @@
 //! One connection with a peer that does what it should not.
 
+use super::outbox::MANY_WAITING;
 use super::*;
 use crate::cancel::Cancel;
 use crate::foot::Codec;
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::LinkId;
-use crate::proto::frame::Ack;
+use crate::proto::frame::{Ack, End, Ping};
 use crate::stats::Role as StatsRole;
 use crossbeam_channel::{Receiver, bounded};
 use std::io::Write;
@@ -96,4 +97,26 @@ fn a_connection_that_takes_nothing_and_never_stops_talking_can_be_closed_too() {
     ends(&heard, "it stands still");
     serving.join().expect("the worker has ended");
     talking.join().expect("it is hung up on");
+}
+
+#[test]
+fn heartbeats_that_wait_behind_a_long_foot_do_not_pile_up() {
+    let (worker, handle, _peer, _heard) = stuck();
+    let end = End { feet: 1, bytes: 1, digest: None };
+    for token in 1..=5_000 {
+        let window_blocked = token == 2_000;
+        handle.send(Frame::Ping(Ping { token, sent_feet: u64::from(token), window_blocked }));
+        handle.send(Frame::End(end));
+    }
+    assert_eq!(worker.outbox.closed(), None, "it is only slow");
+    let mut said = Vec::new();
+    worker.outbox.take(&mut said);
+    let (mut pings, mut place) = (Vec::new(), 0);
+    while let Some((frame, length)) = decode(&said[place..]).expect("frames") {
+        pings.extend(if let Frame::Ping(ping) = frame { Some(ping) } else { None });
+        place += length;
+    }
+    assert!(pings.len() <= MANY_WAITING && place == said.len(), "{}", pings.len());
+    let all = Ping { token: 1, sent_feet: 5_000, window_blocked: true };
+    assert_eq!(pings.first(), Some(&all), "the first question, with what any has to say");
 }
