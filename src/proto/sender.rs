@@ -60,6 +60,13 @@ pub enum Input {
         /// The connection.
         worker: WorkerId,
     },
+    /// A rate that all connections share is what holds this worker back from now on, or is not any more.
+    Held {
+        /// The connection.
+        worker: WorkerId,
+        /// Whether it is, and its own way is not.
+        is_held: bool,
+    },
     /// A frame came in.
     Frame {
         /// The connection it came on.
@@ -141,6 +148,8 @@ pub struct Sender {
     workers: BTreeMap<WorkerId, Path>,
     /// The links that are up, each with the number of its workers.
     links: BTreeMap<LinkId, usize>,
+    /// Workers that a rate they share is said to hold back.
+    held_workers: usize,
     /// Workers that ask for a foot, in order of preference.
     ready: BTreeSet<(LinkId, WorkerId)>,
     /// Sum of the workers' delivery rates, in bytes a second.
@@ -189,6 +198,7 @@ impl Sender {
             window_feet: 0,
             workers: BTreeMap::new(),
             links: BTreeMap::new(),
+            held_workers: 0,
             ready: BTreeSet::new(),
             rate_total: 0,
             in_flight_bytes: 0,
@@ -248,6 +258,13 @@ impl Sender {
                     path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
                 }
                 self.judge_ready(worker);
+            }
+            Input::Held { worker, is_held } => {
+                if let Some(path) = self.workers.get_mut(&worker) {
+                    self.held_workers -= usize::from(path.is_held);
+                    self.held_workers += usize::from(is_held);
+                    path.is_held = is_held;
+                }
             }
             Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
         }
@@ -346,6 +363,7 @@ impl Sender {
                 self.links.remove(&path.link);
             }
         }
+        self.held_workers -= usize::from(path.is_held);
         self.rate_total -= path.rate();
         self.in_flight_bytes -= path.in_flight_bytes;
         self.control.retain(|(to, _)| *to != worker);

@@ -31,6 +31,8 @@ pub(super) struct Path {
     pub(super) in_flight_bytes: u64,
     /// Feet handed over that are not yet with the kernel.
     pub(super) unwritten_feet: u32,
+    /// A rate that it shares is what holds it back, and not its own way.
+    pub(super) is_held: bool,
     pub(super) last_sent: Instant,
     pub(super) last_heard: Instant,
     /// When bytes last arrived over it, or had nothing to do there.
@@ -57,6 +59,7 @@ impl Path {
             in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
             unwritten_feet: 0,
+            is_held: false,
             last_sent: now,
             last_heard: now,
             last_advance: now,
@@ -102,6 +105,12 @@ impl Path {
         self.time_for(bytes).map(|time| time + self.rtt / 2)
     }
 
+    /// Whether it would write more if the rate that all share let it. Then nothing that is late is its
+    /// fault, and no other could do better.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.is_held && self.unwritten_feet > 0
+    }
+
     /// When foot `id`, in flight here, should be acked, by all that is known now; `None` while it is not
     /// known how fast this path is.
     pub(super) fn due(&self, id: u64) -> Option<Instant> {
@@ -111,6 +120,9 @@ impl Path {
     /// When its next foot should have been acked, if that is longer ago than `grace`, which is for what
     /// nobody can know: then its estimates are out of date.
     pub(super) fn overdue(&self, now: Instant, grace: Duration) -> Option<Instant> {
+        if self.waits_for_turn() {
+            return None;
+        }
         // A foot that was acked another way is still on its way here.
         let all = self.has_more_to_come().then_some(self.sent_bytes);
         let next = self.in_flight.values().next().copied().or(all);
@@ -203,6 +215,9 @@ impl Path {
     }
 
     fn sampled_rtt(&mut self, now: Instant, rtt: Duration) {
+        if self.is_held && rtt > self.rtt {
+            return; // the question may have waited behind a foot for most of the time
+        }
         self.rtt_samples.push_back((now, rtt));
         while self.rtt_samples.front().is_some_and(|(at, _)| now - *at > RTT_MEMORY) {
             self.rtt_samples.pop_front();
