@@ -215,7 +215,7 @@ impl Path {
     }
 
     fn sampled_rtt(&mut self, now: Instant, rtt: Duration) {
-        if self.is_held && rtt > self.rtt {
+        if false && rtt > self.rtt {
             return; // the question may have waited behind a foot for most of the time
         }
         self.rtt_samples.push_back((now, rtt));
