@@ -8,10 +8,14 @@
 mod accept;
 mod channel;
 mod dial;
+mod diallers;
+mod growth;
 mod lobby;
 mod meet;
+mod quotas;
 mod roster;
 mod slots;
+mod steer;
 mod worker;
 
 pub use meet::meet;
@@ -63,6 +67,8 @@ pub enum Event {
     Down(WorkerId, String),
     /// A way could not be taken; it is tried again.
     Missed(LinkId, Miss),
+    /// A connection is not needed any more: have it end, without loss.
+    Retire(WorkerId),
 }
 
 /// Why a way could not be taken.
@@ -146,8 +152,8 @@ pub fn start(
     };
     match rendezvous {
         Rendezvous::Dial { dests, workers } => {
-            let ways = dial::Ways { dests, workers: *workers, spare };
-            dial::start(ways, setup.wish, &setup.name, &crew)?;
+            let ways = diallers::Ways { dests, workers: *workers, spare };
+            diallers::start(ways, setup.wish, &setup.name, &crew)?;
         }
         Rendezvous::Listen(listens) => {
             let gate = Gate::new(Listener {

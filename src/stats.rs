@@ -102,6 +102,8 @@ pub struct Stats {
     pub reinjected: Figure,
     /// Connections that ended before the stream did.
     pub lost_connections: Figure,
+    /// Connections that carry the stream, or did when it was over.
+    pub connections_in_use: Figure,
 
     /// The source has nothing to read.
     pub waiting_for_source: Flag,
@@ -144,6 +146,7 @@ impl Stats {
             nacks: Figure::default(),
             reinjected: Figure::default(),
             lost_connections: Figure::default(),
+            connections_in_use: Figure::default(),
             waiting_for_source: Flag::default(),
             packing_feet: Figure::default(),
             unpacking_feet: Figure::default(),
@@ -216,12 +219,23 @@ impl Stats {
             feet: self.feet.now(),
             resent_feet: self.resent_feet.now(),
             lost_connections: self.lost_connections.now(),
+            connections_in_use: self.connections_in_use.now(),
             live_workers: self.live_workers(),
             unacked_feet: self.unacked_feet.now(),
             unsent_feet: self.unsent_feet.now(),
             limit: self.limit.now(),
             cumulative: self.cumulative.now(),
             bottleneck: self.bottleneck(),
+        }
+    }
+
+    /// Whether more could go over the connections, or come, as far as this end can see: nothing before them
+    /// or behind them is what is waited for.
+    pub fn waits_for_connections(&self) -> bool {
+        match self.role {
+            _ if self.sink_blocked.now() => false,
+            Role::Sender => self.unsent_feet.now() > 0 && !self.window_blocked.now(),
+            Role::Receiver => self.unpacking_feet.now() < self.threads,
         }
     }
 
@@ -261,6 +275,7 @@ pub struct Snapshot {
     pub feet: u64,
     pub resent_feet: u64,
     pub lost_connections: u64,
+    pub connections_in_use: u64,
     pub live_workers: usize,
     pub unacked_feet: u64,
     pub unsent_feet: u64,

@@ -17,6 +17,7 @@ mod hostile;
 mod pair;
 mod progress;
 mod reinjection;
+mod retiring;
 mod rx;
 mod scheduling;
 mod tx;

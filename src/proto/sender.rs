@@ -11,6 +11,7 @@
 mod hear;
 mod path;
 mod reinject;
+mod retire;
 mod schedule;
 mod silence;
 mod spill;
@@ -55,6 +56,11 @@ pub enum Input {
         /// The connection.
         worker: WorkerId,
     },
+    /// A connection is not needed any more; the feet on it may arrive.
+    Retire {
+        /// The connection.
+        worker: WorkerId,
+    },
     /// One foot handed to this worker has gone to the kernel whole.
     Written {
         /// The connection.
@@ -83,6 +89,12 @@ pub enum Event {
         worker: WorkerId,
         /// Why, for people.
         reason: &'static str,
+    },
+    /// This connection is not needed, and carries nothing: end it, once all that it was given to send is out.
+    /// Nothing more is said of it.
+    Retired {
+        /// The connection.
+        worker: WorkerId,
     },
     /// This link works, and has been given nothing for a while: its feet would come too late.
     PassedOver {
@@ -139,6 +151,8 @@ pub struct Sender {
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
     window_feet: u64,
     workers: BTreeMap<WorkerId, Path>,
+    /// Those that get no more feet.
+    retiring: BTreeSet<WorkerId>,
     /// The links that are up, each with the number of its workers.
     links: BTreeMap<LinkId, usize>,
     /// Workers that ask for a foot, in order of preference.
@@ -188,6 +202,7 @@ impl Sender {
             limit: 0,
             window_feet: 0,
             workers: BTreeMap::new(),
+            retiring: BTreeSet::new(),
             links: BTreeMap::new(),
             ready: BTreeSet::new(),
             rate_total: 0,
@@ -243,6 +258,7 @@ impl Sender {
         match input {
             Input::Up { worker, link, rtt } => self.handle_up(now, worker, link, rtt),
             Input::Down { worker } => self.handle_down(worker),
+            Input::Retire { worker } => self.retire(worker),
             Input::Written { worker } => {
                 if let Some(path) = self.workers.get_mut(&worker) {
                     path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
@@ -340,6 +356,7 @@ impl Sender {
     fn handle_down(&mut self, worker: WorkerId) {
         let Some(path) = self.workers.remove(&worker) else { return };
         self.ready.remove(&(path.link, worker));
+        self.retiring.remove(&worker);
         if let Some(workers) = self.links.get_mut(&path.link) {
             *workers -= 1;
             if *workers == 0 {

@@ -185,6 +185,7 @@ impl Collect {
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),
+            Event::Retire(worker) => Input::Retire { worker },
             Event::Written(_) => return Ok(()), // of feet only, and those a receiver never sends
         };
         self.machine.handle(now, input);
@@ -257,6 +258,7 @@ impl Collect {
                         handle.close(reason);
                     }
                 }
+                receiver::Event::Retired { worker } => self.roster.retire(worker),
                 receiver::Event::CloseSink(end) => self.order(Order::Close(end.digest)),
                 receiver::Event::Finished => self.finished = true,
                 receiver::Event::Failed(failure) => return Err(self.roster.error(failure)),

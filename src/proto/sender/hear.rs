@@ -20,6 +20,7 @@ impl Sender {
             Frame::Nack { id } => self.handle_nack(worker, id),
             Frame::Done(done) => self.handle_done(worker, done),
             Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
+            Frame::Retire => self.retire(worker),
             Frame::Foot(_) | Frame::Ping(_) | Frame::End(_) | Frame::DoneAck => {
                 self.close(worker, "it sent a frame that only a sender sends");
             }
@@ -77,6 +78,7 @@ impl Sender {
         self.base = base;
         self.acked.remove_below(base);
         self.judge_ready(worker);
+        self.let_go();
     }
 
     /// Foot `id` is acked: whoever carries it has delivered.
@@ -111,6 +113,7 @@ impl Sender {
             self.counts.nacked_feet += 1;
             self.lose(id, worker);
             self.judge_ready(worker);
+            self.let_go();
         }
     }
 

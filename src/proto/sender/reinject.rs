@@ -65,7 +65,8 @@ impl Sender {
         let held = &self.workers[&holder];
         let links = self.conditions(now);
         let others = self.workers.iter().filter(|(worker, path)| {
-            **worker != holder && !(from_elsewhere && path.link == held.link)
+            let is_elsewhere = !from_elsewhere || path.link != held.link;
+            **worker != holder && is_elsewhere && !self.retiring.contains(worker)
         });
         // Nobody who shares a link that may be dead, if there is a choice.
         let times = others.map(|(worker, path)| {

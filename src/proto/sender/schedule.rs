@@ -77,7 +77,8 @@ impl Sender {
     pub(super) fn judge_ready(&mut self, worker: WorkerId) {
         let Some(path) = self.workers.get(&worker) else { return };
         let key = (path.link, worker);
-        if path.unwritten_feet < path.unwritten_limit(self.config.foot_bytes) {
+        let has_room = path.unwritten_feet < path.unwritten_limit(self.config.foot_bytes);
+        if has_room && !self.retiring.contains(&worker) {
             self.ready.insert(key);
         } else {
             self.ready.remove(&key);

@@ -127,6 +127,11 @@ impl World {
                 }
             }
             Event::Close { worker, .. } => self.close(worker, Side::Sender),
+            Event::Retired { worker } => {
+                let (conn, side) = (worker.0 as usize, Side::Sender);
+                self.ledger.retired(worker)?;
+                self.agenda.after(0, Due::Down { conn, side });
+            }
             Event::PassedOver { .. } => {}
             Event::Delivered(done) => {
                 self.ledger.delivered()?;
