@@ -17,20 +17,22 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_secs(1);
 /// A gain that is clear is believed after [`SHORT`]; all else only after this. Longer than the pauses of single
 /// connections, and most of a machine's.
-const LONG: Duration = Duration::from_secs(4);
-/// Connections that are added must bring this part of what as many of the others bring, and this part to be
-/// believed at once.
-const GAIN: f64 = 0.3;
-const CLEAR: f64 = 0.5;
+const LONG: Duration = Duration::from_secs(6);
+/// Connections that are added must bring this part of what as many of the others bring: more than what they would
+/// take from another transfer with as many, on a link that both fill (0.33 where they are doubled, 0.4 where half of
+/// them is added).
+const GAIN: f64 = 0.45;
+/// This part is believed at once.
+const CLEAR: f64 = 0.6;
 /// Connections that brought less than this part of it are not missed. Less than [`GAIN`], or noise would add and
 /// drop the same ones for ever.
 const LOSS: f64 = 0.2;
 /// What other links lose meanwhile counts against a gain, but for this part, which is noise.
-const NOISE: f64 = 0.1;
+const NOISE: f64 = 0.03;
 /// Pause after a trial of more that brought nothing; doubles each time.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The same for trials of fewer, each of which costs throughput if it fails.
-const REST: Duration = Duration::from_secs(20);
+const REST: Duration = Duration::from_secs(30);
 /// Longest pause: links change in the course of a day.
 const LONGEST: Duration = Duration::from_secs(120);
 /// How long connections may take to come up, or to carry to the end what they have.
@@ -174,7 +176,11 @@ impl Growth {
             Verdict::Kept => link.kept(now, from),
             Verdict::Undone => {
                 link.undo(now, from);
-                return Some(Change { link: place, wanted: from, cause });
+                let wanted = link.wanted;
+                if wanted != from {
+                    self.trial = Some(Trial { until: now + ARRIVAL, ..trial });
+                }
+                return Some(Change { link: place, wanted, cause });
             }
         }
         None
@@ -249,13 +255,17 @@ impl Link {
         }
     }
 
-    /// What was tried is no better than `from` was.
+    /// What was tried is no better than `from` was: back to that, or, where twice as many were too many, half
+    /// of the way.
     fn undo(&mut self, now: Instant, from: u16) {
-        if self.wanted < from {
+        let added = self.wanted.saturating_sub(from);
+        if added > 1 && std::mem::take(&mut self.doubles) {
+            self.wanted = from + added / 2;
+            return;
+        }
+        if added == 0 {
             self.fewer_pause = (self.fewer_pause * 2).min(LONGEST);
             self.fewer_at = now + self.fewer_pause;
-        } else if self.doubles {
-            (self.doubles, self.more_at) = (false, now);
         } else {
             self.more_at = now + self.more_pause;
             self.more_pause = (self.more_pause * 2).min(LONGEST);

@@ -6,7 +6,7 @@ use super::Seen;
 use std::time::{Duration, Instant};
 
 /// The first moments of a set of connections say nothing of it: TCP begins slowly, and the kernel takes a gulp.
-const SETTLING: Duration = Duration::from_millis(700);
+const SETTLING: Duration = Duration::from_secs(1);
 /// The parts of a span that are compared.
 const SECOND: Duration = Duration::from_secs(1);
 /// A link that carried less says nothing: it is by gulps of hundreds of kilobytes that the kernel takes what is
