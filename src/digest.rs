@@ -34,16 +34,56 @@ pub fn is_full(foot_bytes: u32, offset: u64, raw_bytes: usize) -> bool {
 /// keyed with its offset (little-endian, then zeros), which costs nothing. So either tells a foot
 /// in the wrong place from one in the right place, and neither can be taken for the other.
 pub fn foot_check(foot_bytes: u32, offset: u64, raw: &[u8]) -> FootCheck {
-    if !is_full(foot_bytes, offset, raw.len()) {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&offset.to_le_bytes());
-        return FootCheck { check: blake3::keyed_hash(&key, raw).into(), root: None };
+    FootHash::new(foot_bytes, offset).finish(raw)
+}
+
+/// [`foot_check`] of a foot that is still coming in: what has just come is hashed while the core has it in
+/// its cache, and not when the whole foot has gone through that cache.
+#[derive(Debug)]
+pub struct FootHash {
+    foot_bytes: u32,
+    offset: u64,
+    /// Of a foot that may become full.
+    hasher: Option<Hasher>,
+    hashed: usize,
+}
+
+/// Bytes that are hashed ahead at once: much less than a core's cache, and enough for all its lanes.
+const AHEAD: usize = 64 << 10;
+
+impl FootHash {
+    /// Of a foot at this offset, of which nothing has come.
+    pub fn new(foot_bytes: u32, offset: u64) -> FootHash {
+        let may_be_full = offset.is_multiple_of(u64::from(foot_bytes));
+        FootHash { foot_bytes, offset, hasher: may_be_full.then(|| hasher_at(offset)), hashed: 0 }
     }
-    let mut hasher = hasher_at(offset);
-    hasher.update(raw);
-    FootCheck {
-        check: hasher.finalize_non_root(),
-        root: (offset == 0).then(|| hasher.finalize().into()),
+
+    /// More of the foot has come; `raw` is all that is there.
+    pub fn advance(&mut self, raw: &[u8]) {
+        let whole = raw.len() - raw.len() % AHEAD;
+        if let Some(hasher) = &mut self.hasher
+            && whole > self.hashed
+        {
+            hasher.update(&raw[self.hashed..whole]);
+            self.hashed = whole;
+        }
+    }
+
+    /// The foot is whole: `raw`. One that has not become full is hashed from its beginning: where a foot
+    /// is sent before it is full there is time for that.
+    pub fn finish(self, raw: &[u8]) -> FootCheck {
+        match self.hasher {
+            Some(mut hasher) if is_full(self.foot_bytes, self.offset, raw.len()) => {
+                hasher.update(&raw[self.hashed..]);
+                let root = (self.offset == 0).then(|| hasher.finalize().into());
+                FootCheck { check: hasher.finalize_non_root(), root }
+            }
+            _ => {
+                let mut key = [0; 32];
+                key[..8].copy_from_slice(&self.offset.to_le_bytes());
+                FootCheck { check: blake3::keyed_hash(&key, raw).into(), root: None }
+            }
+        }
     }
 }
 
@@ -241,6 +281,31 @@ mod tests {
         assert_ne!(check(0, &raw[1..]), check(1, &raw[1..]));
         // The last full foot that a stream can have.
         check(foot_bytes * (u64::MAX / foot_bytes), &raw);
+    }
+
+    #[test]
+    fn a_foot_that_comes_in_pieces_has_the_same_check() {
+        let foot_bytes = 4 * AHEAD as u32;
+        let raw = stream(foot_bytes as usize);
+        for (offset, bytes) in
+            [(0, raw.len()), (4 << 20, raw.len()), (0, 3 * AHEAD + 1), (7, AHEAD)]
+        {
+            let raw = &raw[..bytes];
+            for piece in [1000, AHEAD, AHEAD + 1, 4 * AHEAD] {
+                let mut hash = FootHash::new(foot_bytes, offset);
+                for come in (piece..bytes).step_by(piece) {
+                    hash.advance(&raw[..come]);
+                }
+                assert_eq!(
+                    hash.finish(raw),
+                    foot_check(foot_bytes, offset, raw),
+                    "{offset} {piece}"
+                );
+            }
+        }
+        // And none that depends on how full it is.
+        let hash = Hasher::new().update(&raw).finalize();
+        assert_eq!(foot_check(foot_bytes, 0, &raw).root, Some(hash.into()));
     }
 
     #[test]

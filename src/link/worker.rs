@@ -50,6 +50,8 @@ pub enum Admit {
 pub trait Inlet: Send {
     /// A foot is about to come in.
     fn admit(&mut self, worker: WorkerId, header: &FootHeader) -> Admit;
+    /// More of its payload has come in: so far it is this.
+    fn advance(&mut self, payload: &[u8]);
     /// Its payload is here, as the first `packed_bytes` of the buffer.
     fn complete(&mut self, worker: WorkerId, header: FootHeader, payload: Filled);
 }
@@ -62,6 +64,8 @@ impl Inlet for NoFeet {
     fn admit(&mut self, _: WorkerId, _: &FootHeader) -> Admit {
         Admit::Refuse("it sent a foot to the sender")
     }
+
+    fn advance(&mut self, _: &[u8]) {}
 
     fn complete(&mut self, _: WorkerId, _: FootHeader, _: Filled) {}
 }
@@ -99,7 +103,9 @@ pub(super) struct Worker {
     head: Vec<u8>,
     head_written: usize,
     foot: Option<(Arc<Filled>, usize)>,
-    read_ahead: Vec<u8>,
+    /// What was read and is not parsed is the first `ahead` bytes of it.
+    read_ahead: Box<[u8]>,
+    ahead: usize,
     incoming: Option<Incoming>,
     /// Set once all is said; when it comes, the connection ends.
     hang_up: Option<Instant>,
@@ -132,6 +138,8 @@ impl Worker {
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
         let counted = carried(&channel, crew.role);
+        let mut room = vec![0; READ_AHEAD.max(read_ahead.len())];
+        room[..read_ahead.len()].copy_from_slice(&read_ahead);
         let worker = Worker {
             id,
             channel,
@@ -144,7 +152,8 @@ impl Worker {
             head: Vec::new(),
             head_written: 0,
             foot: None,
-            read_ahead,
+            read_ahead: room.into_boxed_slice(),
+            ahead: read_ahead.len(),
             incoming: None,
             hang_up: None,
         };
@@ -190,6 +199,9 @@ impl Worker {
         } else {
             WorkerState::Idle
         });
+        if !self.outbox.rest() {
+            return Ok(()); // something has come into it since it was looked into
+        }
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, writing);
         let [_, woken, cancelled] = wait(
@@ -200,9 +212,7 @@ impl Worker {
             ],
             self.hang_up,
         )?;
-        if !woken.is_empty() {
-            self.outbox.clear();
-        }
+        self.outbox.rise(!woken.is_empty());
         let late = self.hang_up.is_some_and(|at| at <= Instant::now());
         if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
     }
@@ -294,10 +304,9 @@ impl Worker {
 
     /// One read: a foot's payload straight into its buffer, what follows it into the read-ahead.
     fn read_once(&mut self) -> io::Result<usize> {
-        let ahead = self.read_ahead.len();
+        let ahead = self.ahead;
         debug_assert!(ahead < READ_AHEAD, "a whole frame fits, and whole frames are parsed");
-        self.read_ahead.resize(READ_AHEAD, 0);
-        let result = match &mut self.incoming {
+        let (bytes, kept) = match &mut self.incoming {
             Some(Incoming { header, buffer: Some(buffer), filled }) => {
                 let payload = &mut buffer[*filled..header.packed_bytes as usize];
                 let wanted = payload.len();
@@ -306,23 +315,15 @@ impl Worker {
                     *filled += of_payload;
                     self.received.fetch_add(of_payload as u64, Relaxed);
                     (bytes, bytes - of_payload)
-                })
+                })?
             }
             _ => {
                 let room = &mut self.read_ahead[ahead..];
-                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))
+                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))?
             }
         };
-        match result {
-            Ok((bytes, kept)) => {
-                self.read_ahead.truncate(kept);
-                Ok(bytes)
-            }
-            Err(error) => {
-                self.read_ahead.truncate(ahead);
-                Err(error)
-            }
-        }
+        self.ahead = kept;
+        Ok(bytes)
     }
 
     /// Takes apart what was read ahead, and hands on what is complete.
@@ -335,7 +336,7 @@ impl Worker {
                     break;
                 }
             }
-            match decode(&self.read_ahead[place..])? {
+            match decode(&self.read_ahead[place..self.ahead])? {
                 None => break,
                 Some((frame, bytes)) => {
                     place += bytes;
@@ -346,7 +347,8 @@ impl Worker {
                 }
             }
         }
-        self.read_ahead.drain(..place);
+        self.read_ahead.copy_within(place..self.ahead, 0);
+        self.ahead -= place;
         Ok(())
     }
 
@@ -365,13 +367,16 @@ impl Worker {
     fn take_payload(&mut self, place: usize) -> usize {
         let Some(incoming) = &mut self.incoming else { return 0 };
         let length = incoming.header.packed_bytes as usize;
-        let ahead = &self.read_ahead[place..];
+        let ahead = &self.read_ahead[place..self.ahead];
         let moved = ahead.len().min(length - incoming.filled);
         if let Some(buffer) = &mut incoming.buffer {
             buffer[incoming.filled..incoming.filled + moved].copy_from_slice(&ahead[..moved]);
         }
         incoming.filled += moved;
         self.received.fetch_add(moved as u64, Relaxed);
+        if let Some(buffer) = &incoming.buffer {
+            self.inlet.advance(&buffer[..incoming.filled]);
+        }
         if incoming.filled == length
             && let Some(Incoming { header, buffer, .. }) = self.incoming.take()
         {

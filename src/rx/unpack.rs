@@ -6,7 +6,7 @@
 //! not know the order of the stream.
 
 use crate::codec::{Unpacker, packed_bound};
-use crate::digest::{FootCheck, foot_check};
+use crate::digest::{FootCheck, FootHash};
 use crate::error::Error;
 use crate::foot::{Codec, FootHeader};
 use crate::link::{Admit, Inlet};
@@ -75,7 +75,7 @@ impl Intake {
     /// The inlet of a new connection.
     pub(super) fn inlet(self: &Arc<Intake>, settled: &Settled) -> Box<dyn Inlet> {
         let shared = self.shared(settled).clone();
-        Box::new(Gullet { intake: Arc::clone(self), shared })
+        Box::new(Gullet { intake: Arc::clone(self), shared, hash: None })
     }
 
     /// The admission of this session.
@@ -102,18 +102,19 @@ impl Intake {
         })
     }
 
-    /// Checks a foot: here if it is raw (its worker has just read it and still has it in cache; see
-    /// `tx/pack.rs`), else on one of the threads.
+    /// Checks a foot: here if it is raw (it was hashed while it came in, as in `tx/read.rs`), else on one of
+    /// the threads.
     fn unpack(
         self: &Arc<Intake>,
         shared: &Shared,
         worker: WorkerId,
         header: FootHeader,
         payload: Filled,
+        hash: Option<FootHash>,
     ) {
         let admission = Arc::clone(&shared.admission);
-        if header.codec == Codec::Raw {
-            let raw = verify(admission.foot_bytes, &header, payload);
+        if let Some(hash) = hash {
+            let raw = verify(&header, payload, hash);
             return self.hand_on(&admission, Unpacked { worker, header, raw });
         }
         self.stats.unpacking_feet.increment();
@@ -176,10 +177,15 @@ impl Admission {
 struct Gullet {
     intake: Arc<Intake>,
     shared: Shared,
+    /// Of the foot that is coming in, if it is raw.
+    hash: Option<FootHash>,
 }
 
 impl Inlet for Gullet {
     fn admit(&mut self, _: WorkerId, header: &FootHeader) -> Admit {
+        let is_raw = header.codec == Codec::Raw;
+        let foot_bytes = self.shared.admission.foot_bytes;
+        self.hash = is_raw.then(|| FootHash::new(foot_bytes, header.offset));
         match self.shared.admission.judge(header) {
             Err(reason) => Admit::Refuse(reason),
             Ok(false) => Admit::Skip,
@@ -188,9 +194,16 @@ impl Inlet for Gullet {
         }
     }
 
+    fn advance(&mut self, payload: &[u8]) {
+        if let Some(hash) = &mut self.hash {
+            hash.advance(payload);
+        }
+    }
+
     fn complete(&mut self, worker: WorkerId, header: FootHeader, payload: Filled) {
+        let hash = self.hash.take();
         if self.shared.admission.claim(header.id) {
-            self.intake.unpack(&self.shared, worker, header, payload);
+            self.intake.unpack(&self.shared, worker, header, payload, hash);
         } else {
             self.intake.stats.duplicate_feet.increment();
         }
@@ -212,13 +225,14 @@ impl Thread {
         self.unpacker.unpack(header.codec, &payload, &mut self.spare[..raw_bytes]).ok()?;
         let mut buffer = payload.into_buffer();
         buffer.swap(&mut self.spare);
-        verify(foot_bytes, header, Filled::new(buffer, raw_bytes))
+        let hash = FootHash::new(foot_bytes, header.offset);
+        verify(header, Filled::new(buffer, raw_bytes), hash)
     }
 }
 
 /// The raw bytes with their hashes, if they are what the header says.
-fn verify(foot_bytes: u32, header: &FootHeader, raw: Filled) -> Option<(Filled, FootCheck)> {
-    let check = foot_check(foot_bytes, header.offset, &raw);
+fn verify(header: &FootHeader, raw: Filled, hash: FootHash) -> Option<(Filled, FootCheck)> {
+    let check = hash.finish(&raw);
     (check.check == header.check).then_some((raw, check))
 }
 

@@ -1,13 +1,13 @@
 //! Cuts the source into feet.
 //!
 //! Feet never cross a multiple of the foot size; when a foot leaves before it is full is decided by
-//! [`Flush`]. Reading stops where there are no buffers: that is the back-pressure. Short feet are
-//! digested here, where the stream is in order. The end of a source counts once it has said that it is one.
+//! [`Flush`]. Reading stops where there are no buffers: that is the back-pressure. Feet are checked here,
+//! while what was read is in cache, and short ones digested, since the stream is in order. The end of a source counts once it has said that it is one.
 //! Does not know what happens to a foot.
 
 use super::pack::{Packers, Raw};
 use crate::cancel::{Cancel, wait};
-use crate::digest::{ShortFeet, Stretch, is_full};
+use crate::digest::{FootHash, ShortFeet, Stretch, is_full};
 use crate::error::Error;
 use crate::pool::{Buffer, Pool};
 use crate::proto::flush::Flush;
@@ -126,7 +126,8 @@ impl Reader {
     fn run(&mut self) -> io::Result<bool> {
         loop {
             let Some(mut buffer) = self.pool.take() else { return Ok(false) };
-            let (bytes, is_last) = match self.fill(&mut buffer)? {
+            let mut hash = FootHash::new(self.foot_bytes, self.offset);
+            let (bytes, is_last) = match self.fill(&mut buffer, &mut hash)? {
                 Fill::Foot(bytes) => (bytes, false),
                 Fill::Last(bytes) => (bytes, true),
                 Fill::Stopped => return Ok(false),
@@ -134,7 +135,8 @@ impl Reader {
             self.flush.left();
             if bytes > 0 {
                 self.digest(&buffer[..bytes]);
-                let raw = Raw { id: self.feet, offset: self.offset, buffer, bytes };
+                let check = hash.finish(&buffer[..bytes]);
+                let raw = Raw { id: self.feet, offset: self.offset, buffer, bytes, check };
                 self.packers.pack(raw);
                 self.feet += 1;
                 self.offset += bytes as u64;
@@ -149,7 +151,7 @@ impl Reader {
     }
 
     /// Reads until the foot is full or must leave, or the source ends.
-    fn fill(&mut self, buffer: &mut Buffer) -> io::Result<Fill> {
+    fn fill(&mut self, buffer: &mut Buffer, hash: &mut FootHash) -> io::Result<Fill> {
         let room = self.foot_bytes as usize - (self.offset % u64::from(self.foot_bytes)) as usize;
         let mut filled = 0;
         while filled < room {
@@ -170,6 +172,7 @@ impl Reader {
                 Ok(0) => return Ok(Fill::Last(filled)),
                 Ok(bytes) => {
                     filled += bytes;
+                    hash.advance(&buffer[..filled]);
                     self.flush.arrived(Instant::now(), bytes);
                     self.stats.source_bytes.add(bytes as u64);
                 }
