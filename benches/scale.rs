@@ -3,9 +3,11 @@
 //! Both ends first play a stream against each other over virtual lines, and all that happens to each of them
 //! is written on its tape. A bench plays one tape to a fresh machine and asks it after each event all that
 //! its owner would, so its time is that of all feet of the tape at one end, acks and writes included, and
-//! nothing else. `cargo bench --bench scale -- sender/full` runs those of a name. Does not know sockets.
+//! nothing else: the time of one thread. `cargo bench --bench scale -- sender/full` runs those of a name. Does not know sockets.
 
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use rustix::time::{ClockId, clock_gettime};
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -337,7 +339,40 @@ fn play_receiver(window: u64, tape: Tape<receiver::Input>) {
     }
 }
 
-fn feet(criterion: &mut Criterion) {
+/// The processor's time for this thread, whatever else runs on the machine.
+struct ThreadTime;
+
+impl Measurement for ThreadTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        self.start() - start
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, time: &Duration) -> f64 {
+        time.as_nanos() as f64
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+fn feet(criterion: &mut Criterion<ThreadTime>) {
     for course in COURSES {
         for window in WINDOWS {
             for workers in WORKERS {
@@ -347,7 +382,7 @@ fn feet(criterion: &mut Criterion) {
     }
 }
 
-fn bench(criterion: &mut Criterion, course: Course, window: u64, workers: u32) {
+fn bench(criterion: &mut Criterion<ThreadTime>, course: Course, window: u64, workers: u32) {
     let feet = LEAST_FEET.max(3 * window);
     let case = format!("{}/{window}/{workers}", course.name);
     let tapes = LazyCell::new(|| Pair::new(course, window, workers).record()); // if any is asked for
@@ -373,6 +408,7 @@ fn bench(criterion: &mut Criterion, course: Course, window: u64, workers: u32) {
 criterion_group! {
     name = scale;
     config = Criterion::default()
+        .with_measurement(ThreadTime)
         .sample_size(10)
         .warm_up_time(Duration::from_millis(1))
         .measurement_time(Duration::from_millis(100));
