@@ -8,6 +8,7 @@
 //! Does not know threads (keep one [`Packer`] and one [`Unpacker`] on each), the wire, or which
 //! level is wise.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use lz4_flex::block::{self, CompressTable, DecompressError};
@@ -33,6 +34,26 @@ pub enum Packing {
     Zstd(i32),
     /// With lz4.
     Lz4,
+}
+
+/// What `--adapt` chooses from, the fastest first.
+pub const LADDER: [Packing; 6] = [
+    Packing::None,
+    Packing::Zstd(1),
+    Packing::Zstd(2),
+    Packing::Zstd(3),
+    Packing::Zstd(6),
+    Packing::Zstd(9),
+];
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Packing::None => f.write_str("none"),
+            Packing::Zstd(level) => write!(f, "zstd {level}"),
+            Packing::Lz4 => f.write_str("lz4"),
+        }
+    }
 }
 
 /// Length of the buffer that packing a foot may need.

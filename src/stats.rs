@@ -6,9 +6,11 @@
 //! shown ([`crate::watch`]), nor take part in any decision about the stream.
 
 mod bottleneck;
+mod choice;
 mod worker;
 
 pub use bottleneck::{Bottleneck, Tally};
+pub use choice::{Adapted, Choice, Reason};
 pub use worker::{WorkerRow, WorkerState};
 
 use crate::proto::{LinkId, WorkerId};
@@ -123,6 +125,7 @@ pub struct Stats {
     pub cumulative: Figure,
 
     started: OnceLock<Instant>,
+    adapted: Mutex<Option<Adapted>>,
     best_link: AtomicU16,
     expected_bytes: OnceLock<u64>,
     workers: Mutex<BTreeMap<WorkerId, Arc<WorkerRow>>>,
@@ -154,6 +157,7 @@ impl Stats {
             limit: Figure::default(),
             cumulative: Figure::default(),
             started: OnceLock::new(),
+            adapted: Mutex::default(),
             best_link: AtomicU16::new(u16::MAX),
             expected_bytes: OnceLock::new(),
             workers: Mutex::default(),
@@ -173,6 +177,16 @@ impl Stats {
     /// The stream is expected to be this long. Only the first call does anything.
     pub fn expect_bytes(&self, bytes: u64) {
         self.expected_bytes.get_or_init(|| bytes);
+    }
+
+    /// How feet are packed by now, where that is chosen as the stream goes.
+    pub fn adapt(&self, adapted: Adapted) {
+        *self.adapted.lock().unwrap_or_else(PoisonError::into_inner) = Some(adapted);
+    }
+
+    /// The same, for whoever shows it; none where all feet are packed alike.
+    pub fn adapted(&self) -> Option<Adapted> {
+        *self.adapted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A worker has a connection to `peer`. It keeps the row, and updates it without a lock.
@@ -222,6 +236,7 @@ impl Stats {
             limit: self.limit.now(),
             cumulative: self.cumulative.now(),
             bottleneck: self.bottleneck(),
+            adapted: self.adapted(),
         }
     }
 
@@ -267,6 +282,7 @@ pub struct Snapshot {
     pub limit: u64,
     pub cumulative: u64,
     pub bottleneck: Bottleneck,
+    pub adapted: Option<Adapted>,
 }
 
 #[cfg(test)]

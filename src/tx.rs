@@ -6,6 +6,7 @@
 //! Nothing is started or read before the other end has been met: what a foot is, is settled with it, and it
 //! is to hear of a source that fails.
 
+mod adapt;
 mod dispatch;
 mod pack;
 mod read;

@@ -1,0 +1,1 @@
+//! What the chooser does, step by step.
