@@ -6,6 +6,7 @@
 mod ends;
 mod explain;
 mod keys;
+mod shaping;
 mod ssh;
 
 pub use keys::Unkeyed;
@@ -20,6 +21,7 @@ use crate::proto::hello::min_window_feet;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
+use shaping::RateArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,7 +31,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Request {
     /// A run.
-    Run(Unkeyed),
+    Run(Box<Unkeyed>),
     /// A new key into this new file, or to stdout.
     Keygen(Option<PathBuf>),
     /// The far end, which a near end elsewhere has started through ssh.
@@ -46,10 +48,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Ok(line) => line,
         Err(error) => return explain::explain(&error).map(Request::Show),
     };
+    let run = |run| Request::Run(Box::new(run));
     match line.command {
-        Sub::Tx(args) => tx(args).map(Request::Run),
-        Sub::Rx(args) => rx(args).map(Request::Run),
-        Sub::Loop(args) => both(args).map(Request::Run),
+        Sub::Tx(args) => tx(args).map(run),
+        Sub::Rx(args) => rx(args).map(run),
+        Sub::Loop(args) => both(args).map(run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
         Sub::Remote { stdio: _ } => Ok(Request::Remote),
     }
@@ -124,6 +127,8 @@ struct TxArgs {
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
+    rate: RateArgs,
+    #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
     common: CommonArgs,
@@ -161,6 +166,8 @@ struct LoopArgs {
     output: OutputArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
+    #[command(flatten)]
+    rate: RateArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
@@ -261,17 +268,19 @@ impl PackingArgs {
 fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
     let output = args.output.near();
     if args.ssh.is_asked() {
-        let TxArgs { input, ssh, places, connections, packing, common, .. } = args;
+        let TxArgs { input, ssh, places, connections, rate, packing, common, .. } = args;
         let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
-        return ssh::push(pair, input, output);
+        return ssh::push(pair, rate, input, output);
     }
     ends::no_output(&output)?;
     let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
+    let shaping = args.rate.read(rendezvous.workers())?;
     let key = args.common.key.source(args.listen);
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
-    Ok(Unkeyed::new(Command::Tx(config::Tx { common, input, packaging, rendezvous }), key))
+    let settings = config::Tx { common, input, packaging, shaping, rendezvous };
+    Ok(Unkeyed::new(Command::Tx(settings), key))
 }
 
 fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
@@ -296,10 +305,11 @@ fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let (input, output) = (args.input.read()?, args.output.read()?);
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
+    let shaping = args.rate.read(Some(workers))?;
     let least_feet = min_window_feet(workers);
     let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
-    let settings = config::Loop { common, input, output, packaging, workers };
+    let settings = config::Loop { common, input, output, packaging, shaping, workers };
     Ok(Unkeyed::new(Command::Loop(settings), key))
 }
 

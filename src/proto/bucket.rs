@@ -2,9 +2,9 @@
 //!
 //! A token bucket, but for its tokens: what counts is the time by which all that was let through is paid
 //! for. Who asks gets a small slice, or a place in the queue and the time of its turn, so that each wakes
-//! once for each slice and nobody wakes for another's. A turn is never more than one slice ahead of the
-//! rate, and a late thread never makes up for more than [`LATE`]: in any second at most 1.4 % more goes out
-//! than the rate says. Does not know sockets, nor what is written.
+//! once for each slice and nobody wakes for another's. A slice goes out at the beginning of its time, and
+//! late threads make up for a hundredth of a second at most: so no second has more than 1.4 %, or one least
+//! slice, above the rate. Does not know sockets, nor what is written.
 
 use super::{LinkId, WorkerId};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const SLICE: Duration = Duration::from_millis(4);
 const LEAST: u64 = 1 << 10;
 const MOST: u64 = 256 << 10;
 /// What threads that wake late, or find nothing to do for a moment, may make up for.
-const LATE: Duration = Duration::from_millis(10);
+const LATE: Duration = Duration::from_millis(40);
 /// Nobody is as late as this: the stream stood still, or the whole process. That is made up for by nothing.
 const STOPPED: Duration = Duration::from_millis(100);
 /// A less preferred link's turn comes as if it had asked so much later for each link before it, but for

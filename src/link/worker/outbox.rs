@@ -92,6 +92,8 @@ pub(super) enum Taken {
     Foot(Arc<Filled>),
     /// Frames only.
     Frames,
+    /// No frames, and no foot that may be begun: one waits.
+    Held,
     Nothing,
     /// All is out and nothing more will come.
     Finished,
@@ -127,8 +129,9 @@ impl Outbox {
         Ok(Outbox { state: Mutex::new(state), waker: Waker::new()? })
     }
 
-    /// Encodes the waiting frames into `head`, and behind them the header of one foot, if one waits.
-    pub(super) fn take(&self, head: &mut Vec<u8>) -> Taken {
+    /// Encodes the waiting frames into `head`, and behind them the header of one foot, if one waits and
+    /// may be begun.
+    pub(super) fn take(&self, head: &mut Vec<u8>, may_begin: bool) -> Taken {
         if let Some(reason) = self.closed() {
             return Taken::Closed(reason);
         }
@@ -136,12 +139,13 @@ impl Outbox {
         for frame in state.frames.drain(..) {
             frame.encode(head);
         }
-        match state.feet.pop_front() {
+        match if may_begin { state.feet.pop_front() } else { None } {
             Some((header, payload)) => {
                 Frame::Foot(header).encode(head);
                 Taken::Foot(payload)
             }
             None if !head.is_empty() => Taken::Frames,
+            None if !state.feet.is_empty() => Taken::Held,
             None if state.ending == Ending::Flushed => Taken::Finished,
             None => Taken::Nothing,
         }
