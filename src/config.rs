@@ -31,6 +31,8 @@ pub const MAX_WORKERS: u16 = 256;
 pub const MAX_TOTAL_WORKERS: u32 = 1024;
 /// Largest default window, in bytes.
 pub const DEFAULT_WINDOW_BYTES: u64 = 256 << 20;
+/// Largest window, in bytes: there are tables with a place for each of its feet.
+pub const MAX_WINDOW_BYTES: u64 = 1 << 40;
 /// Longest `--name`, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 /// How long to go on without progress when nothing is said.
@@ -278,6 +280,10 @@ pub fn window_bytes(asked: Option<u64>, least_feet: u64, foot_bytes: u32) -> Res
         Some(window) => (window, u64::from(foot_bytes)),
         None => (default_window_bytes(physical_memory_bytes()), u64::from(MIN_FOOT_BYTES)),
     };
+    if window > MAX_WINDOW_BYTES {
+        let cause = format!("more than {}", format_bytes(MAX_WINDOW_BYTES));
+        return Err(Error::usage(format!("--window {}", format_bytes(window)), cause));
+    }
     let least = least_feet * foot_bytes;
     if window >= least {
         return Ok(window);
@@ -348,6 +354,13 @@ mod tests {
         let error = window_bytes(Some(700 << 10), 12, 64 << 10).expect_err("no foot fits");
         assert_eq!(error.hint(), Some("--window 768KiB would do"));
         assert_eq!(window_bytes(Some(0), 6, 64 << 10).expect_err("nothing").exit_code(), 2);
+    }
+
+    #[test]
+    fn a_window_is_no_larger_than_any_machine() {
+        assert!(window_bytes(Some(MAX_WINDOW_BYTES), 12, 64 << 10).is_ok());
+        let error = window_bytes(Some(MAX_WINDOW_BYTES + 1), 12, 64 << 10).expect_err("too large");
+        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]

@@ -153,11 +153,16 @@ fn remove_stale(part: &Path) -> io::Result<()> {
 
 /// Whether somebody writes this part now.
 fn is_locked(part: &Path) -> io::Result<bool> {
+    let mut options = OpenOptions::new();
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     // Not to write, but some systems lock only what could be written.
-    let file = OpenOptions::new()
-        .write(true)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(part)?;
+    let file = match options.write(true).open(part) {
+        // It has the mode of a file that it was to replace.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            options.write(false).read(true).open(part)?
+        }
+        opened => opened?,
+    };
     let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
     Ok(locked == Err(rustix::io::Errno::WOULDBLOCK))
 }

@@ -71,7 +71,7 @@ pub(super) fn run(
     let channels = Channels { events, unpacked, failures, interrupt };
     let met = collect.handle_event(now, first).and(begun);
     let mut outcome = met.and_then(|()| collect.turn(&channels, clock));
-    // Before the farewell, during which somebody may lose patience and end us at once.
+    // Before the farewell, which takes most of the time that a signal leaves us.
     drop(remains);
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()

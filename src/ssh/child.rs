@@ -7,18 +7,27 @@ use crate::command::without_key;
 use crate::config::SshCommand;
 use crate::error::Error;
 use crate::pipe;
+use crossbeam_channel::{Receiver, bounded, select};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 /// What the far end's program is started with, hidden from its users.
 pub const ARGUMENTS: [&str; 2] = ["remote", "--stdio"];
+
+/// How long ssh may take to say what it knows of a host: it may run programs of the user's for that, and what is
+/// not quite ssh may take the question for something else.
+const NAMING: Duration = Duration::from_secs(5);
+/// Most that is heard of that.
+const MAX_CONFIGURATION_BYTES: u64 = 1 << 20;
 
 /// A running ssh.
 #[derive(Debug)]
@@ -71,13 +80,38 @@ impl Ssh {
     }
 }
 
-/// The name under which ssh's own configuration knows the host: what `ssh -G` says.
-pub fn configured_name(command: &SshCommand) -> Option<String> {
+/// The name under which ssh's own configuration knows the host: what `ssh -G` says, if it says so in time.
+pub fn configured_name(
+    command: &SshCommand,
+    interrupt: &Receiver<Error>,
+) -> Result<Option<String>, Error> {
     let mut ssh = base(command);
-    ssh.arg("-G").arg(&command.host).stdin(Stdio::null()).stderr(Stdio::null());
-    let said = ssh.output().ok().filter(|it| it.status.success())?;
-    let said = String::from_utf8(said.stdout).ok()?;
-    said.lines().find_map(|line| line.strip_prefix("hostname ")).map(str::to_owned)
+    ssh.arg("-G").arg(&command.host);
+    ssh.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut child) = ssh.spawn() else { return Ok(None) };
+    let (say, said) = bounded(1);
+    if let Some(stdout) = child.stdout.take() {
+        let read = move || {
+            let mut text = String::new();
+            if stdout.take(MAX_CONFIGURATION_BYTES).read_to_string(&mut text).is_ok() {
+                let _ = say.send(text);
+            }
+        };
+        // Without the thread nothing is heard.
+        drop(thread::Builder::new().name("ssh -G".into()).spawn(read));
+    }
+    let name = |text: String| {
+        text.lines().find_map(|line| line.strip_prefix("hostname ")).map(str::to_owned)
+    };
+    let found = select! {
+        recv(said) -> text => Ok(text.ok().and_then(name)),
+        recv(interrupt) -> error => error.map_or(Ok(None), Err),
+        default(NAMING) => Ok(None),
+    };
+    // It has said all that is wanted of it.
+    let _ = child.kill();
+    let _ = child.wait();
+    found
 }
 
 fn base(command: &SshCommand) -> Command {

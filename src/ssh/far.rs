@@ -36,6 +36,8 @@ const DYING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks without any after which the near end is gone, even if patience has no end.
 const LONELY_LOOKS: u32 = 120;
+/// How much longer than patience a session is waited for: the near end loses patience too, and can say more.
+const LATE: Duration = Duration::from_secs(5);
 /// How long the last word may take on an ssh session that takes nothing.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
@@ -152,7 +154,7 @@ fn await_session(
     let Some(patience) = patience else { return Ok(()) };
     let wait = move || {
         // A channel that gets one message, when patience is over.
-        let _ = after(patience).recv();
+        let _ = after(patience + LATE).recv();
         if stats.elapsed().is_none() {
             let _ = stop.try_send(gone(&ErrorKind::TimedOut.into()));
         }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// What the way through ssh is called.
 pub const SPARE_NAME: &str = "the ssh session";
-/// How long direct connections have the stream for themselves.
+/// How long direct connections have the stream for themselves; no longer than half of patience.
 const FALLBACK: Duration = Duration::from_secs(3);
 
 /// What a run needs beside its settings.
@@ -50,7 +50,8 @@ pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
     let patience = config.common().patience;
     let outcome = session
         .await_place(patience, &ports.interrupt)
-        .and_then(|place| carry(config, opened, dests(config, &place), &session, ports));
+        .and_then(|place| dests(config, &place, &ports.interrupt))
+        .and_then(|dests| carry(config, opened, dests, &session, ports));
     drop(remains);
     session.finish(&outcome);
     outcome
@@ -136,38 +137,46 @@ fn carry(
 
 /// The ways to the far end: those that were named, or else the address that ssh has come to, or at least
 /// the name that it took.
-fn dests(config: &config::Ssh, place: &Place) -> Vec<Dest> {
+fn dests(
+    config: &config::Ssh,
+    place: &Place,
+    interrupt: &Receiver<Error>,
+) -> Result<Vec<Dest>, Error> {
     if config.direct == Direct::Never {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut dests = config.dests.clone();
     if dests.is_empty() {
         let command = &config.command;
-        let named = || child::configured_name(command);
+        let named = match place.host {
+            Some(host) => Some(host.to_string()),
+            None => child::configured_name(command, interrupt)?,
+        };
         // Where not even ssh knows, perhaps the system does, by the name alone.
         let bare = || command.host.rsplit('@').next().unwrap_or_default().to_owned();
-        let host = place.host.map(|host| host.to_string()).or_else(named).unwrap_or_else(bare);
+        let host = named.unwrap_or_else(bare);
         dests.push(Dest { host, port: 0, bind: None, workers: None });
     }
     for dest in dests.iter_mut().filter(|dest| dest.port == 0) {
         dest.port = place.port;
     }
-    dests
+    Ok(dests)
 }
 
 /// The way through ssh itself, where it may be taken.
 fn spare(config: &config::Ssh, session: &Session, say: Say) -> Option<Spare> {
     let (tunnel, host) = (session.tunnel(), config.command.host.clone());
     let is_told = AtomicBool::new(config.direct == Direct::Never);
+    let patience = config.common().patience;
     let after = match config.direct {
-        Direct::Auto => FALLBACK,
+        Direct::Auto => patience.map_or(FALLBACK, |patience| FALLBACK.min(patience / 2)),
         Direct::Never => Duration::ZERO,
         Direct::Always => return None,
     };
     let open = move || {
         let socket = tunnel.open()?;
         if !is_told.swap(true, Relaxed) {
-            let after = FALLBACK.as_secs();
+            let after = after.as_secs_f64();
             say.note(&format!(
                 "viamillipede: no direct connection to {host} for {after} s: using the ssh session itself"
             ));

@@ -28,6 +28,7 @@ const FAILING: Duration = Duration::from_millis(500);
 /// The same after a signal: somebody waits.
 const SIGNALLED: Duration = Duration::from_millis(100);
 
+const NONSENSE: &str = "something else than viamillipede answers there";
 const PATH_HINT: &str = "say where it is with --remote-path PROGRAM";
 const VERSION_HINT: &str = "is it the same version as here? --remote-path PROGRAM names another";
 
@@ -172,7 +173,12 @@ impl Ear {
             let packet = match packet::receive(from, MAX_REPLY_BYTES) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return true,
-                Err(_) => return false,
+                Err(error) => {
+                    if error.kind() == ErrorKind::InvalidData {
+                        self.failed = Some(ended(&self.host, NONSENSE));
+                    }
+                    return false;
+                }
             };
             if packet.conversation != WORDS {
                 self.tunnel.deliver(&packet, || Err(ErrorKind::Unsupported.into()));
@@ -190,7 +196,10 @@ impl Ear {
                 Some(Reply::Failed { code, reason }) => {
                     self.failed = Some(Error::Peer { code, reason });
                 }
-                None => return false,
+                None => {
+                    self.failed = Some(ended(&self.host, NONSENSE));
+                    return false;
+                }
             }
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn run(
     let channels = Channels { events, packed, progress, failures, interrupt };
     let met = dispatch.handle_event(now, first).and(begun);
     let mut outcome = met.and_then(|()| dispatch.turn(&channels, clock));
-    // Before the farewell, during which somebody may lose patience and end us at once.
+    // Before the farewell, which takes most of the time that a signal leaves us.
     drop(remains);
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()

@@ -8,7 +8,7 @@ use super::say::Say;
 use crate::error::Error;
 use crate::ignored::is_ignored;
 use crossbeam_channel::after;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::process;
 use std::thread::Builder;
@@ -44,6 +44,8 @@ pub(super) fn listen(
     let mut wanted = vec![SIGINT, SIGTERM];
     // `nohup` has it ignored, and means it.
     wanted.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
+    // By itself it would end us without a word; who hears it is told at the write that there is no room.
+    wanted.extend((!is_ignored(SIGXFSZ)).then_some(SIGXFSZ));
     wanted.extend(ASKING);
     let signals = Signals::new(wanted).map_err(|error| Error::io("signals", error))?;
     let spawned =
@@ -58,13 +60,15 @@ fn take(mut signals: Signals, say: &Say, on_ask: &dyn Fn(), on_end: impl FnOnce(
             on_ask();
             continue;
         }
-        match on_end.take() {
-            Some(on_end) => {
-                // First the limit, then the request: so it holds whatever the request does.
-                end_after_grace(signal, say.clone());
-                on_end(signal);
-            }
-            None => process::exit(exit_code(signal)),
+        if signal == SIGXFSZ {
+            continue;
+        }
+        // The first has set a limit already, and whoever sends one often sends two: `timeout` tells the
+        // process and its group, and an end in haste would leave behind what the first clears away.
+        if let Some(on_end) = on_end.take() {
+            // First the limit, then the request: so it holds whatever the request does.
+            end_after_grace(signal, say.clone());
+            on_end(signal);
         }
     }
 }

@@ -164,26 +164,44 @@ fn names_that_lead_nowhere_are_refused_at_the_start() {
     refused(Path::new("/sys/FILE"), &[], "/sys/FILE.part: ");
 }
 
-/// A folder that one may write to, but not read. Root may do everything, so it becomes nobody.
+/// A run that was to replace such a file may have been killed.
+#[test]
+fn a_part_that_nobody_may_write_to_is_replaced_by_force() {
+    let (folder, file, part) = places();
+    fs::write(&part, "stale").expect("room for it");
+    fs::set_permissions(&part, Permissions::from_mode(0o444)).expect("it is ours");
+    let command = ["loop", "-q", "--force", "-o", text(&file)];
+    let Some(status) = as_nobody(&[folder.path(), &part], &command) else { return };
+    assert!(status.success() && file.exists() && !part.exists());
+}
+
+/// A folder that one may write to, but not read.
 #[test]
 fn a_folder_that_cannot_be_read_takes_a_file() {
-    use std::os::unix::process::CommandExt;
-    const NOBODY: u32 = 65534;
     let (folder, file, _) = places();
-    let mut command = std::process::Command::new(super::process::PROGRAM);
-    command.args(["loop", "-q", "-o", text(&file)]);
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(folder.path(), Some(NOBODY), None).expect("root may");
-        command.uid(NOBODY);
-    }
     fs::set_permissions(folder.path(), Permissions::from_mode(0o333)).expect("it is ours");
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
-    match command.status() {
-        Ok(status) => assert!(status.success()),
-        Err(_) => return eprintln!("skipped: only root can start the program"),
-    }
+    let command = ["loop", "-q", "-o", text(&file)];
+    let Some(status) = as_nobody(&[folder.path()], &command) else { return };
+    assert!(status.success());
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is ours");
     fs::remove_file(&file).expect("it was made");
+}
+
+/// Runs the program with nothing to read. Root may do everything, so it becomes nobody, who owns `theirs`.
+fn as_nobody(theirs: &[&Path], arguments: &[&str]) -> Option<std::process::ExitStatus> {
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let mut command = std::process::Command::new(super::process::PROGRAM);
+    command.args(arguments);
+    if rustix::process::geteuid().is_root() {
+        for path in theirs {
+            std::os::unix::fs::chown(path, Some(NOBODY), None).expect("root may");
+        }
+        command.uid(NOBODY);
+    }
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let status = command.status();
+    status.inspect_err(|_| eprintln!("skipped: only root can start the program")).ok()
 }
 
 /// Needs root, and a loop device that is free.
@@ -287,7 +305,7 @@ fn an_output_that_fails_ends_both_ends_with_its_reason() {
 #[test]
 fn a_full_disk_leaves_nothing() {
     let (folder, file, _) = places();
-    let script = "ulimit -f 2048; trap '' XFSZ; exec \"$0\" rx 127.0.0.1:0 --plain -q -o \"$1\"";
+    let script = "ulimit -f 2048; exec \"$0\" rx 127.0.0.1:0 --plain -q -o \"$1\"";
     let mut command = std::process::Command::new("sh");
     command.args(["-c", script, super::process::PROGRAM, text(&file)]);
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());

@@ -83,6 +83,25 @@ fn with_the_end() {
     rx.failed(4, SIGTERM.as_str());
 }
 
+/// As `timeout` does, which tells the process and then its group.
+#[test]
+fn a_second_signal_at_once_takes_nothing_from_the_end_of_the_first() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let file = folder.path().join("FILE");
+    let mut pair = Pair::with(&["-o", file.to_str().expect("a plain name")], &[]);
+    let mut source = pair.tx.stdin();
+    assert!(put(&mut source, 0, 3 << 20)); // more than a pipe holds, so they have met
+    for signal in [SIGSTOP, SIGTERM, SIGHUP, SIGCONT] {
+        pair.rx.signal(signal); // so that it meets both when it goes on
+    }
+    let (tx, rx) = pair.ended(0);
+    // Which comes first is for the system to say.
+    let first = if rx.code == 128 + SIGHUP as i32 { SIGHUP } else { SIGTERM };
+    rx.failed(128 + first as i32, first.as_str());
+    tx.failed(4, first.as_str());
+    assert!(!folder.path().join("FILE.part").exists());
+}
+
 #[test]
 fn a_signal_ends_an_end_that_has_met_nobody() {
     at_once(SIGNALS.into_iter().flat_map(alone).collect());

@@ -35,6 +35,19 @@ fn another_version_there_is_refused() {
 }
 
 #[test]
+fn nonsense_in_the_place_of_an_answer_is_told_as_such() {
+    let Some(far) = Far::start() else { return };
+    for nonsense in ["head -c 100000 /dev/zero", "yes"] {
+        let program = format!("echo viamillipede-remote 1 0.1.0; {nonsense}; cat >/dev/null; :");
+        let (code, said) = told(&far, &program);
+        assert_eq!(code, 4, "{said}");
+        let words = "viamillipede: far: something else than viamillipede answers there\n";
+        assert!(said.ends_with(words), "{said}");
+    }
+    far.until_nothing_is_left();
+}
+
+#[test]
 fn an_ssh_that_cannot_connect_is_a_lost_peer() {
     let Some(far) = Far::start() else { return };
     let program = far.name("viamillipede");

@@ -2,7 +2,8 @@
 
 use super::LARGE;
 use super::server::Far;
-use crate::harness::End;
+use crate::harness::{End, viamillipede};
+use std::fs;
 use std::io::{Read, Write};
 
 /// Where nobody answers.
@@ -44,7 +45,28 @@ fn ssh_alone_carries_the_stream_where_it_shall() {
     let mut tx = far.end("tx --direct never -q", &["--output", &copy]);
     tx.stdin.as_mut().expect("a pipe").write_all(b"through ssh").expect("there is room");
     assert_eq!((tx.code(), tx.said()), (0, String::new()));
-    assert_eq!(std::fs::read(copy).expect("it was written"), b"through ssh");
+    assert_eq!(fs::read(copy).expect("it was written"), b"through ssh");
+    far.until_nothing_is_left();
+}
+
+#[test]
+fn the_way_through_ssh_is_taken_before_patience_ends() {
+    let Some(far) = Far::start() else { return };
+    let rx = pulled(far.end("rx --patience 3", &[NOWHERE, "--source", &source()]));
+    let said = "viamillipede: no direct connection to far for 1.5 s: using the ssh session itself";
+    assert!(rx.said().lines().any(|line| line == said), "{}", rx.said());
+}
+
+/// As with what is not quite ssh.
+#[test]
+fn a_host_that_nobody_names_is_dialled_by_the_name_that_was_given() {
+    let Some(far) = Far::start() else { return };
+    let script = "case \"$1\" in -G) exec sleep 300;; esac; unset SSH_CONNECTION; exec \"$2\" remote --stdio";
+    fs::write(far.at("run"), script).expect("a file");
+    let mut command = viamillipede("rx -q --direct always --ssh user@localhost --remote-path");
+    command.args([&far.name("viamillipede"), "-e", &format!("sh {}", far.name("run"))]);
+    command.args(["--source", &source()]);
+    pulled(End::run(command));
     far.until_nothing_is_left();
 }
 
@@ -53,6 +75,7 @@ fn without_the_way_through_ssh_patience_ends() {
     let Some(far) = Far::start() else { return };
     let mut rx = far.end("rx --direct always --patience 2 -q", &[NOWHERE, "--source", "echo x"]);
     assert_eq!(rx.code(), 4, "{}", rx.said());
+    assert!(rx.said().contains("viamillipede: no connection: 192.0.2.1:"), "{}", rx.said());
     far.until_nothing_is_left();
 }
 
