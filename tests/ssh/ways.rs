@@ -99,7 +99,7 @@ fn a_machine_on_the_way_is_no_hindrance() {
     let mut tx = far.end("tx -q", &["--output", &far.name("copy")]);
     tx.stdin.as_mut().expect("a pipe").write_all(b"past it").expect("there is room");
     assert_eq!((tx.code(), tx.said()), (0, String::new()));
-    assert_eq!(std::fs::read(far.at("copy")).expect("it was written"), b"past it");
+    assert_eq!(fs::read(far.at("copy")).expect("it was written"), b"past it");
     drop((far, between));
 
     // There is no other way than past that machine.
