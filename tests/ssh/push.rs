@@ -1,7 +1,7 @@
 //! `tx --ssh`: a stream from here to a program or a file there.
 
 use super::LARGE;
-use super::server::Far;
+use super::server::{Far, own_lines};
 use crate::harness::End;
 use crate::transfers::stream::Stream;
 use std::ffi::OsStr;
@@ -53,7 +53,7 @@ fn a_file_there_is_written_whole_and_not_replaced() {
     tx.stdin.take().expect("a pipe").write_all(b"other").expect("there is room");
     assert_eq!(tx.code(), 1, "{}", tx.said());
     assert!(tx.said().contains("is there already"), "{}", tx.said());
-    assert_eq!(tx.said().lines().count(), 1, "{}", tx.said());
+    assert_eq!(own_lines(&tx.said()), 1, "{}", tx.said());
 
     let mut tx = far.end("tx --force", &["--output", &copy]);
     tx.stdin.take().expect("a pipe").write_all(b"other").expect("there is room");
@@ -90,7 +90,7 @@ fn a_command_that_fails_there_fails_here() {
         assert_eq!(tx.code(), 6, "{}", tx.said());
         assert!(tx.said().contains(words), "{}", tx.said());
         assert_eq!(tx.said().contains("ouch\n"), script.contains("ouch"), "{}", tx.said());
-        let ours = tx.said().lines().filter(|line| line.starts_with("viamillipede: ")).count();
+        let ours = own_lines(&tx.said());
         assert_eq!(ours, 1, "{}", tx.said());
         far.until_nothing_is_left();
     }

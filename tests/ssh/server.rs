@@ -193,6 +193,11 @@ impl Drop for Far {
     }
 }
 
+/// How many lines of what an end said are its own: the shell over there may have words too, of its start-up files.
+pub fn own_lines(said: &str) -> usize {
+    said.lines().filter(|line| line.starts_with("viamillipede: ")).count()
+}
+
 /// All command lines that can be seen, their words divided by spaces.
 fn processes() -> Vec<(i32, String)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
