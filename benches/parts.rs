@@ -13,6 +13,7 @@ use viamillipede::codec::{Packer, Packing, Unpacker, packed_bound};
 use viamillipede::digest::{FootCheck, ShortFeet, StreamDigest, Stretch, foot_check};
 use viamillipede::error::Error;
 use viamillipede::foot::{Codec, DEFAULT_FOOT_BYTES, FootHeader};
+use viamillipede::news::News;
 use viamillipede::proto::frame::{Ack, Frame, decode};
 use viamillipede::proto::reassembler::Reassembler;
 use viamillipede::sink::Sink;
@@ -184,7 +185,8 @@ fn pipeline(criterion: &mut Criterion) {
                 let (_, interrupt) = bounded(1);
                 let stats = Arc::new(Stats::new(stats::Role::Sender, 2));
                 let source = Source::of_file("a file".into(), source).expect("a file");
-                let ports = both::Ports { source, sink: Box::new(Nowhere), stats, interrupt };
+                let news = News::unheard();
+                let ports = both::Ports { source, sink: Box::new(Nowhere), stats, news, interrupt };
                 both::run(&config, ports).expect("it is delivered")
             });
         });
@@ -207,6 +209,7 @@ fn loop_config(packing: Packing, verify: bool) -> config::Loop {
         input: config::Input::Stdin,
         output: config::Output::Stdout,
         packaging: config::Packaging { packing, foot_bytes: DEFAULT_FOOT_BYTES, size: None },
+        shaping: config::Shaping::default(),
         workers: 4,
     }
 }

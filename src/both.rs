@@ -30,13 +30,15 @@ pub struct Ports {
     pub sink: Box<dyn Sink>,
     /// What the sending end counts.
     pub stats: Arc<Stats>,
+    /// Hears what becomes of its connections.
+    pub news: News,
     /// What ends the run, sent once for each end.
     pub interrupt: Receiver<Error>,
 }
 
 /// Carries the source to the sink.
 pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
-    let Ports { source, sink, stats, interrupt } = ports;
+    let Ports { source, sink, stats, news, interrupt } = ports;
     let secret = link::random::<16>()?.map(|byte| format!("{byte:02x}")).concat();
     let common = crate::config::Common { name: secret, ..config.common.clone() };
     let listen = Rendezvous::Listen(vec![Listen { host: Some(HERE.into()), port: 0 }]);
@@ -76,11 +78,11 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         common,
         input: config.input.clone(),
         packaging: config.packaging,
+        shaping: config.shaping.clone(),
         rendezvous: Rendezvous::Dial { dests: vec![dest], workers: config.workers },
     };
     let announce = &mut |_: &[SocketAddr]| {};
-    let ports =
-        tx::Ports { source, stats, news: News::unheard(), interrupt, announce, spare: None };
+    let ports = tx::Ports { source, stats, news, interrupt, announce, spare: None };
     let sent = tx::run(&sending, ports);
     match sent {
         Ok(delivered) => results.recv().unwrap_or_else(|_| Err(gone())).map(|_| delivered),

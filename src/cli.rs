@@ -8,6 +8,7 @@ mod explain;
 mod keys;
 mod levels;
 mod manual;
+mod shaping;
 mod ssh;
 
 pub use keys::Unkeyed;
@@ -25,6 +26,7 @@ use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use levels::join_levels;
+use shaping::RateArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -158,6 +160,8 @@ struct TxArgs {
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
+    rate: RateArgs,
+    #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
     common: CommonArgs,
@@ -195,6 +199,8 @@ struct LoopArgs {
     output: OutputArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
+    #[command(flatten)]
+    rate: RateArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
@@ -318,17 +324,19 @@ impl PackingArgs {
 fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
     let output = args.output.near();
     if args.ssh.is_asked() {
-        let TxArgs { input, ssh, places, connections, packing, common, .. } = args;
+        let TxArgs { input, ssh, places, connections, rate, packing, common, .. } = args;
         let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
-        return ssh::push(pair, input, output);
+        return ssh::push(pair, rate, input, output);
     }
     ends::no_output(&output)?;
     let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
+    let shaping = args.rate.read(rendezvous.workers())?;
     let key = args.common.key.source(args.listen);
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
-    Ok(Unkeyed::new(Command::Tx(config::Tx { common, input, packaging, rendezvous }), key))
+    let settings = config::Tx { common, input, packaging, shaping, rendezvous };
+    Ok(Unkeyed::new(Command::Tx(settings), key))
 }
 
 fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
@@ -353,10 +361,11 @@ fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let (input, output) = (args.input.read()?, args.output.read()?);
     let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
     let packaging = packaging(&args.packing);
+    let shaping = args.rate.read(Some(workers))?;
     let least_feet = min_window_feet(workers);
     let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
-    let settings = config::Loop { common, input, output, packaging, workers };
+    let settings = config::Loop { common, input, output, packaging, shaping, workers };
     Ok(Unkeyed::new(Command::Loop(settings), key))
 }
 

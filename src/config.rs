@@ -5,9 +5,11 @@
 
 pub mod bytes;
 pub mod place;
+pub mod rate;
 pub mod ssh;
 
 pub use place::{Bind, Dest, Listen};
+pub use rate::Rate;
 pub use ssh::{Direct, Near, Ssh, SshCommand, Task};
 
 pub use crate::codec::{Packing, ZSTD_LEVELS};
@@ -60,6 +62,8 @@ pub struct Tx {
     pub input: Input,
     /// How the stream becomes feet.
     pub packaging: Packaging,
+    /// What its connections keep to.
+    pub shaping: Shaping,
     /// Where the other end is met.
     pub rendezvous: Rendezvous,
 }
@@ -86,6 +90,8 @@ pub struct Loop {
     pub output: Output,
     /// How the stream becomes feet.
     pub packaging: Packaging,
+    /// What its connections keep to.
+    pub shaping: Shaping,
     /// TCP connections over 127.0.0.1.
     pub workers: u16,
 }
@@ -158,6 +164,13 @@ pub struct Packaging {
     pub size: Option<u64>,
 }
 
+/// What the connections of a transmitter keep to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shaping {
+    /// At most so much over all of them together.
+    pub rate: Option<Rate>,
+}
+
 /// Where the ends meet, and which of them this one is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rendezvous {
@@ -192,6 +205,21 @@ pub enum Verbosity {
     Normal,
     /// Each connection too.
     Verbose,
+}
+
+impl Command {
+    /// What the connections of a transmitter here keep to.
+    pub fn shaping(&self) -> Option<&Shaping> {
+        match self {
+            Command::Tx(tx) => Some(&tx.shaping),
+            Command::Rx(_) => None,
+            Command::Loop(both) => Some(&both.shaping),
+            Command::Ssh(pair) => match &pair.near {
+                Near::Tx(tx) => Some(&tx.shaping),
+                Near::Rx(_) => None,
+            },
+        }
+    }
 }
 
 impl Rendezvous {

@@ -55,6 +55,13 @@
 //! it together is `--window`. The lowest missing foot is always inside the window and always finds a buffer,
 //! and nobody ever stops reading a socket, so there is no deadlock.
 //!
+//! # The rate
+//!
+//! Under `--rate` a worker asks before it writes any part of a foot, and gets a slice of some milliseconds or
+//! the time of its turn ([`proto::bucket`]). What it waits for there is nobody's fault: it says so, and the
+//! state machine takes neither the connection for dead nor its feet for late. Whatever is no part of a foot
+//! goes at once, and counts.
+//!
 //! # Who dials, who sends
 //!
 //! The one is independent of the other. A connection that was dialled and one that was accepted are the

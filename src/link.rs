@@ -8,12 +8,14 @@
 mod accept;
 mod channel;
 mod dial;
+mod limit;
 mod lobby;
 mod meet;
 mod roster;
 mod slots;
 mod worker;
 
+pub use limit::Limit;
 pub use meet::meet;
 pub use roster::Roster;
 pub use worker::{Admit, Handle, Inlet, NoFeet};
@@ -59,6 +61,8 @@ pub enum Event {
     Frame(WorkerId, Frame),
     /// A foot has gone to the kernel whole.
     Written(WorkerId),
+    /// The limit is what holds a connection back from now on, or is not any more.
+    Held(WorkerId, bool),
     /// A connection that was up is gone.
     Down(WorkerId, String),
     /// A way could not be taken; it is tried again.
@@ -95,6 +99,8 @@ pub struct Setup {
     pub security: Security,
     /// Where feet go, once the session is settled.
     pub inlet: Inlets,
+    /// What all connections together may write.
+    pub limit: Option<Limit>,
     /// What is counted.
     pub stats: Arc<Stats>,
     /// Hears what becomes of links and callers.
@@ -138,6 +144,7 @@ pub fn start(
         role: setup.role,
         side,
         inlet: setup.inlet,
+        limit: setup.limit,
         stats: setup.stats,
         news: setup.news,
         cancel: setup.cancel,
@@ -170,6 +177,7 @@ struct Crew {
     /// What TLS needs, where there is a key.
     side: Option<Side>,
     inlet: Inlets,
+    limit: Option<Limit>,
     stats: Arc<Stats>,
     news: News,
     cancel: Cancel,

@@ -62,6 +62,7 @@ fn main() {
 
 /// Carries the stream, watched.
 fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
+    command.shaping().map_or(Ok(()), tx::check)?;
     let (role, common, names) = match command {
         Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
         Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
@@ -111,7 +112,7 @@ fn between_ends(
         }
         Command::Loop(settings) => {
             let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);
-            both::run(settings, both::Ports { source, sink, stats, interrupt })
+            both::run(settings, both::Ports { source, sink, stats, news, interrupt })
         }
         Command::Ssh(pair) => {
             ssh::run(pair, ssh::Ports { stats, news, say: say.clone(), stop, interrupt })

@@ -50,6 +50,8 @@ pub enum Fact {
         /// How many others were not let in since the last that was told of.
         others: u32,
     },
+    /// The file of `--rate` holds no rate any more, and the last one is kept; why.
+    RateKept(String),
     /// The scheduler has no use for a link: what it carried would come too late.
     PassedOver(LinkId),
     /// The session is over: whatever follows is its end.

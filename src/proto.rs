@@ -6,6 +6,7 @@
 //! of quinn-proto). So the same code runs under the simulator in `tests/sim`.
 
 pub mod backoff;
+pub mod bucket;
 pub(crate) mod fields;
 pub mod flush;
 pub mod frame;

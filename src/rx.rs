@@ -55,6 +55,7 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
         name: config.common.name.clone(),
         security: config.common.security.clone(),
         inlet: Arc::new(move |settled: &Settled| inlets.inlet(settled)),
+        limit: None,
         stats: Arc::clone(&stats),
         news: news.clone(),
         cancel: cancel.clone(),

@@ -117,6 +117,8 @@ pub struct Stats {
     pub unpacking_feet: Figure,
     /// Packed feet that no worker has taken.
     pub unsent_feet: Figure,
+    /// Connections that wait for their turn under `--rate`.
+    pub held_workers: Figure,
     /// The receiver's window is what holds the next foot back.
     pub window_blocked: Flag,
     /// The sink takes nothing, as known at this end.
@@ -175,6 +177,7 @@ impl Stats {
             rung: Figure::default(),
             unpacking_feet: Figure::default(),
             unsent_feet: Figure::default(),
+            held_workers: Figure::default(),
             window_blocked: Flag::default(),
             sink_blocked: Flag::default(),
             unacked_feet: Figure::default(),

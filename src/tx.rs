@@ -10,6 +10,9 @@ mod adapt;
 mod dispatch;
 mod pack;
 mod read;
+mod shape;
+
+pub use shape::check;
 
 use crate::cancel::Cancel;
 use crate::codec::Packing;
@@ -64,12 +67,14 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         stats.expect_bytes(bytes);
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
+    let limit = shape::limit(&config.shaping, &news, &cancel)?;
     let setup = Setup {
         role: Role::Sender,
         wish: wish(config, spare.is_some()),
         name: config.common.name.clone(),
         security: config.common.security.clone(),
         inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
+        limit,
         stats: Arc::clone(&stats),
         news: news.clone(),
         cancel: cancel.clone(),

@@ -14,6 +14,7 @@
 mod acks;
 mod ending;
 mod hostile;
+mod limited;
 mod pair;
 mod progress;
 mod reinjection;

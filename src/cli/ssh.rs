@@ -4,6 +4,7 @@
 
 use super::ends::{InputArgs, OutputArgs};
 use super::keys::Unkeyed;
+use super::shaping::RateArgs;
 use super::{CommonArgs, ConnectionArgs, PackingArgs, common, packaging};
 use crate::config::{
     self, Command, Dest, Direct, Input, Near, Output, Rendezvous, SshCommand, Task,
@@ -84,14 +85,22 @@ pub(super) struct Pair<'a> {
 }
 
 /// `tx --ssh`: the stream comes from here, and `output` is there.
-pub(super) fn push(pair: Pair<'_>, input: InputArgs, output: OutputArgs) -> Result<Unkeyed, Error> {
+pub(super) fn push(
+    pair: Pair<'_>,
+    rate: RateArgs,
+    input: InputArgs,
+    output: OutputArgs,
+) -> Result<Unkeyed, Error> {
     let (input, output) = (input.read()?, output.read()?);
     if output == Output::Stdout {
         return Err(Error::usage("--ssh", "nothing says where the stream goes on HOST")
             .with_hint("say --output FILE or -- COMMAND; both are on HOST"));
     }
+    // Which addresses there are is known later.
+    let workers = Some(pair.connections.workers.unwrap_or(config::DEFAULT_WORKERS));
     pair.settle(Task::Receive(output), |common, packaging, rendezvous| {
-        Near::Tx(config::Tx { common, input, packaging, rendezvous })
+        let shaping = rate.read(rendezvous.workers().max(workers))?;
+        Ok(Near::Tx(config::Tx { common, input, packaging, shaping, rendezvous }))
     })
 }
 
@@ -103,14 +112,16 @@ pub(super) fn pull(pair: Pair<'_>, input: InputArgs, output: OutputArgs) -> Resu
             .with_hint("say --source CMD or --input FILE; both are on HOST"));
     }
     let task = Task::Send(input, packaging(&pair.packing));
-    pair.settle(task, |common, _, rendezvous| Near::Rx(config::Rx { common, output, rendezvous }))
+    pair.settle(task, |common, _, rendezvous| {
+        Ok(Near::Rx(config::Rx { common, output, rendezvous }))
+    })
 }
 
 impl Pair<'_> {
     fn settle(
         self,
         task: Task,
-        near: impl FnOnce(config::Common, config::Packaging, Rendezvous) -> Near,
+        near: impl FnOnce(config::Common, config::Packaging, Rendezvous) -> Result<Near, Error>,
     ) -> Result<Unkeyed, Error> {
         let Pair { ssh, places, connections, packing, common: args } = self;
         let dests = places.iter().map(|place| Dest::parse_unsettled(place));
@@ -133,7 +144,7 @@ impl Pair<'_> {
         };
         let window_asked = args.window;
         let key = args.key.source_of_both();
-        let near = near(common(args, least_feet, foot_bytes)?, packaging, rendezvous);
+        let near = near(common(args, least_feet, foot_bytes)?, packaging, rendezvous)?;
         let ssh = config::Ssh { near, command, dests, workers, direct, window_asked, task };
         Ok(Unkeyed::new(Command::Ssh(Box::new(ssh)), key))
     }

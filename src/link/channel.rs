@@ -144,6 +144,12 @@ impl Channel {
         self.sent_bytes
     }
 
+    /// Bytes that went to the kernel or will: nothing can take them back.
+    pub fn committed_bytes(&self) -> u64 {
+        let unsent = self.session.as_ref().map_or(0, |session| session.unsent().len());
+        self.sent_bytes + unsent as u64
+    }
+
     /// Bytes that came from the kernel so far.
     pub fn received_bytes(&self) -> u64 {
         self.received_bytes

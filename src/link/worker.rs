@@ -4,12 +4,15 @@
 //! [`Handle`] was given, control frames before feet that are not yet begun. It knows bytes and frames,
 //! not their order or meaning.
 
+mod inlet;
 mod outbox;
 
+pub use inlet::{Admit, Inlet, NoFeet};
 pub use outbox::Handle;
 pub(super) use outbox::Outbox;
 
 use super::channel::Channel;
+use super::limit::Share;
 use super::{Crew, Event};
 use crate::cancel::wait;
 use crate::error::plain;
@@ -35,36 +38,6 @@ const READ_AHEAD: usize = 16 << 10;
 const READS_IN_A_ROW: usize = 16;
 /// How long a worker that has said its last word waits for the other end to hang up.
 const LAST_WORD: Duration = Duration::from_millis(500);
-
-/// What to do with a foot whose header came in.
-pub enum Admit {
-    /// Read its payload into this buffer, and give it to [`Inlet::complete`].
-    Take(Buffer),
-    /// It is there already: read past it.
-    Skip,
-    /// It must not come: close the connection for this reason.
-    Refuse(&'static str),
-}
-
-/// Where the feet of one connection go.
-pub trait Inlet: Send {
-    /// A foot is about to come in.
-    fn admit(&mut self, worker: WorkerId, header: &FootHeader) -> Admit;
-    /// Its payload is here, as the first `packed_bytes` of the buffer.
-    fn complete(&mut self, worker: WorkerId, header: FootHeader, payload: Filled);
-}
-
-/// The inlet of a sender, to which no feet come.
-#[derive(Debug)]
-pub struct NoFeet;
-
-impl Inlet for NoFeet {
-    fn admit(&mut self, _: WorkerId, _: &FootHeader) -> Admit {
-        Admit::Refuse("it sent a foot to the sender")
-    }
-
-    fn complete(&mut self, _: WorkerId, _: FootHeader, _: Filled) {}
-}
 
 /// The cause of [`Event::Down`] when the other end has closed the connection.
 pub(super) const HUNG_UP: &str = "closed by the other end";
@@ -93,8 +66,11 @@ pub(super) struct Worker {
     outbox: Arc<Outbox>,
     row: Arc<WorkerRow>,
     received: Arc<AtomicU64>,
-    /// Bytes of the channel that are in the figures.
+    /// What it may write, where that is limited.
+    share: Share,
+    /// Bytes of the channel that are in the figures, and that the limit knows of.
     counted: u64,
+    committed: u64,
     /// Control frames and foot headers being written, and how far.
     head: Vec<u8>,
     head_written: usize,
@@ -131,7 +107,9 @@ impl Worker {
         let outbox = Arc::new(outbox);
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
-        let counted = carried(&channel, crew.role);
+        let (counted, committed) = (carried(&channel, crew.role), channel.committed_bytes());
+        let mut share = Share::new(crew.limit.clone(), id, row.link, Arc::clone(&crew.stats));
+        share.spend(committed); // what it took to get here
         let worker = Worker {
             id,
             channel,
@@ -140,7 +118,9 @@ impl Worker {
             outbox,
             row,
             received,
+            share,
             counted,
+            committed,
             head: Vec::new(),
             head_written: 0,
             foot: None,
@@ -158,7 +138,8 @@ impl Worker {
 
     /// Moves frames until the connection ends; then says so, unless nobody listens any more.
     pub(super) fn run(mut self) {
-        let ended = match self.parse().and_then(|()| self.serve()) {
+        let begun = self.tell_held().and_then(|()| self.parse());
+        let ended = match begun.and_then(|()| self.serve()) {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
@@ -184,21 +165,22 @@ impl Worker {
 
     /// Waits until there is something to do.
     fn rest(&mut self) -> Result<(), Ended> {
+        let turn = self.share.turn();
         let writing = self.is_writing();
-        self.row.set_state(if writing || self.incoming.is_some() {
+        self.row.set_state(if writing || turn.is_some() || self.incoming.is_some() {
             WorkerState::Busy
         } else {
             WorkerState::Idle
         });
         let mut wanted = PollFlags::POLLIN;
-        wanted.set(PollFlags::POLLOUT, writing);
+        wanted.set(PollFlags::POLLOUT, writing && turn.is_none() || !self.channel.is_flushed());
         let [_, woken, cancelled] = wait(
             &mut [
                 (self.channel.as_fd(), wanted),
                 (self.outbox.as_fd(), PollFlags::POLLIN),
                 (self.crew.cancel.as_fd(), PollFlags::POLLIN),
             ],
-            self.hang_up,
+            self.hang_up.into_iter().chain(turn).min(),
         )?;
         if !woken.is_empty() {
             self.outbox.clear();
@@ -207,19 +189,26 @@ impl Worker {
         if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
     }
 
-    /// Writes until there is nothing to write, no room, or one foot is out (reading has its turn);
-    /// says whether anything was written.
+    /// Writes until there is nothing to write, no room, it is another's turn, or one foot is out (reading
+    /// has its turn); says whether anything was written.
     fn write_some(&mut self) -> Result<bool, Ended> {
         let mut wrote = false;
         loop {
             if !self.is_writing() && !self.refill()? {
                 return Ok(wrote);
             }
+            if self.has_unwritten() && self.foot.is_some() && !self.may_write()? {
+                return Ok(wrote);
+            }
             let result = self.write_once();
             self.count();
             match result {
                 Ok(()) => wrote = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(wrote),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.share.full();
+                    self.tell_held()?;
+                    return Ok(wrote);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -236,10 +225,20 @@ impl Worker {
     fn refill(&mut self) -> Result<bool, Ended> {
         self.head.clear();
         self.head_written = 0;
-        match self.outbox.take(&mut self.head) {
+        let mut taken = self.outbox.take(&mut self.head, self.share.most() > 0);
+        if matches!(taken, Taken::Held) {
+            if !self.may_write()? {
+                return Ok(false);
+            }
+            taken = self.outbox.take(&mut self.head, true);
+        }
+        match taken {
             Taken::Foot(payload) => self.foot = Some((payload, 0)),
             Taken::Frames => {}
-            Taken::Nothing => return Ok(false),
+            Taken::Nothing | Taken::Held => {
+                self.share.rest();
+                return Ok(false);
+            }
             Taken::Closed(reason) => return Err(Ended::Refused(reason)),
             Taken::Finished => {
                 if self.hang_up.is_none() {
@@ -255,7 +254,8 @@ impl Worker {
     fn write_once(&mut self) -> io::Result<()> {
         let head = &self.head[self.head_written..];
         let payload = self.foot.as_ref().map_or(&[][..], |(payload, written)| &payload[*written..]);
-        let written = self.channel.write(head, payload)?;
+        let most = self.share.most().saturating_sub(head.len());
+        let written = self.channel.write(head, &payload[..payload.len().min(most)])?;
         let of_head = written.min(head.len());
         self.head_written += of_head;
         if let Some((_, place)) = &mut self.foot {
@@ -264,14 +264,31 @@ impl Worker {
         Ok(())
     }
 
+    /// Whether some of a foot may be written now, as far as the limit goes.
+    fn may_write(&mut self) -> Result<bool, Ended> {
+        let opens = self.share.opens();
+        self.tell_held()?;
+        Ok(opens)
+    }
+
+    /// Tells the owner whether the limit is what holds it back, when that has changed.
+    fn tell_held(&mut self) -> Result<(), Ended> {
+        self.share.news().map_or(Ok(()), |is_held| self.tell(Event::Held(self.id, is_held)))
+    }
+
     fn is_writing(&self) -> bool {
-        self.head_written < self.head.len() || self.foot.is_some() || !self.channel.is_flushed()
+        self.has_unwritten() || self.foot.is_some() || !self.channel.is_flushed()
+    }
+
+    /// Whether the channel has not taken all yet of what is being written.
+    fn has_unwritten(&self) -> bool {
+        let is_left = |(payload, written): &(Arc<Filled>, usize)| *written < payload.len();
+        self.head_written < self.head.len() || self.foot.as_ref().is_some_and(is_left)
     }
 
     /// Whether the foot being written has gone to the kernel whole.
     fn is_foot_out(&self) -> bool {
-        let is_taken = |(payload, written): &(Arc<Filled>, usize)| *written == payload.len();
-        self.foot.as_ref().is_some_and(is_taken) && self.channel.is_flushed()
+        self.foot.is_some() && !self.has_unwritten() && self.channel.is_flushed()
     }
 
     /// Reads a little; says whether anything came, and whether nothing more is there.
@@ -394,6 +411,8 @@ impl Worker {
         let more = bytes - std::mem::replace(&mut self.counted, bytes);
         self.row.bytes.add(more);
         self.stats().wire_bytes.add(more);
+        let committed = self.channel.committed_bytes();
+        self.share.spend(committed - std::mem::replace(&mut self.committed, committed));
     }
 
     fn stats(&self) -> &Stats {

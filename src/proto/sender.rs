@@ -64,6 +64,13 @@ pub enum Input {
         /// The connection.
         worker: WorkerId,
     },
+    /// A rate that all connections share is what holds this worker back from now on, or is not any more.
+    Held {
+        /// The connection.
+        worker: WorkerId,
+        /// Whether it is, and its own way is not.
+        is_held: bool,
+    },
     /// A frame came in.
     Frame {
         /// The connection it came on.
@@ -148,6 +155,8 @@ pub struct Sender {
     total: Share,
     survey: Survey,
     ready: Ready,
+    /// Workers that a rate they share is said to hold back.
+    held_workers: usize,
     control: VecDeque<(WorkerId, Frame)>,
     events: VecDeque<Event>,
     end: Option<End>,
@@ -193,6 +202,7 @@ impl Sender {
             total: Share::default(),
             survey: Survey::new(now),
             ready: Ready::default(),
+            held_workers: 0,
             control: VecDeque::new(),
             events: VecDeque::new(),
             end: None,
@@ -247,6 +257,13 @@ impl Sender {
             Input::Written { worker } => self.change(worker, |path| {
                 path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
             }),
+            Input::Held { worker, is_held } => {
+                if let Some(path) = self.workers.get_mut(&worker) {
+                    self.held_workers -= usize::from(path.is_held);
+                    self.held_workers += usize::from(is_held);
+                    path.is_held = is_held;
+                }
+            }
             Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
         }
     }
@@ -335,6 +352,7 @@ impl Sender {
 
     fn handle_down(&mut self, worker: WorkerId) {
         let Some(path) = self.leave(worker) else { return };
+        self.held_workers -= usize::from(path.is_held);
         self.control.retain(|(to, _)| *to != worker);
         for id in path.in_flight.into_keys() {
             self.lose(id, worker);

@@ -185,7 +185,8 @@ impl Collect {
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),
-            Event::Written(_) => return Ok(()), // of feet only, and those a receiver never sends
+            // Of feet only, and those a receiver never sends.
+            Event::Written(_) | Event::Held(..) => return Ok(()),
         };
         self.machine.handle(now, input);
         Ok(())

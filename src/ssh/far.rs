@@ -10,7 +10,7 @@ use super::packet::{self, WORDS};
 use super::reply::Reply;
 use super::tunnel::Tunnel;
 use crate::cancel::wait;
-use crate::config::{self, Common, Listen, ProgressMode, Records, Rendezvous};
+use crate::config::{self, Common, Listen, ProgressMode, Records, Rendezvous, Shaping};
 use crate::error::{Error, plain};
 use crate::foot::MIN_FOOT_BYTES;
 use crate::source::Source;
@@ -133,7 +133,8 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
         Task::Send(input, packaging) => {
             let source = Source::open(&input)?;
             let ports = tx::Ports { source, stats, news, interrupt, announce, spare: None };
-            tx::run(&config::Tx { common, input, packaging, rendezvous }, ports)
+            let shaping = Shaping::default(); // it is for a transmitter where it is said
+            tx::run(&config::Tx { common, input, packaging, shaping, rendezvous }, ports)
         }
         Task::Receive(output) => {
             let sink = sink::open(&output)?;

@@ -164,6 +164,7 @@ impl Dispatch {
             }
             Event::Frame(worker, frame) => Input::Frame { worker, frame },
             Event::Written(worker) => Input::Written { worker },
+            Event::Held(worker, is_held) => Input::Held { worker, is_held },
             Event::Down(worker, cause) => {
                 self.roster.down(worker, cause);
                 Input::Down { worker }

@@ -144,6 +144,7 @@ impl Links {
                 self.detail(now, &text);
                 self.refusals.hear(now, text, others);
             }
+            Fact::RateKept(cause) => self.note(&format!("{cause}; keeping to the last rate")),
             Fact::PassedOver(link) => {
                 if self.link(now, link).is_news_that_passed_over(now) {
                     let name = self.name(link);

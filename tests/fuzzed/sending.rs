@@ -82,6 +82,12 @@ impl Owner {
                     self.sender.handle(self.now, Input::Written { worker });
                 }
             }
+            6 if tape.coin() => {
+                if let Some(worker) = self.pick(tape) {
+                    let is_held = tape.coin();
+                    self.sender.handle(self.now, Input::Held { worker, is_held });
+                }
+            }
             6 => {
                 let pauses = [0, 1, 30, 999, 4_001, 11_000];
                 self.advance(Duration::from_millis(pauses[usize::from(tape.below(6))]));

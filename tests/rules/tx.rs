@@ -92,6 +92,11 @@ impl Tx {
         self.handle(Input::Written { worker: WorkerId(worker) });
     }
 
+    /// The rate that all share is what holds this worker back, or is not any more.
+    pub(super) fn held(&mut self, worker: u32, is_held: bool) {
+        self.handle(Input::Held { worker: WorkerId(worker), is_held });
+    }
+
     /// Feet arrive, on this worker where they were sent on it; their ack comes on it.
     pub(super) fn ack(&mut self, worker: u32, ids: impl IntoIterator<Item = u64>) {
         for id in ids {

@@ -6,6 +6,7 @@
 //! where they count otherwise. Does not know how feet are scheduled.
 
 mod failing;
+mod limited;
 mod preferred;
 mod transfer;
 mod unequal;
@@ -160,6 +161,7 @@ fn plan(links: Vec<LinkPlan>, feet: u64) -> Plan {
         links,
         kernel_bytes: 256 << 10,
         chunk_bytes: 64 << 10,
+        rate: None,
         congestion: false,
         window_feet,
         open_feet: window_feet,

@@ -7,12 +7,14 @@
 //! that control goes ahead of feet not yet begun.
 
 mod congestion;
+mod limit;
 
 use super::agenda::{Agenda, Due, SECOND};
 use congestion::Congestion;
+use limit::{Limit, Share};
 use std::collections::VecDeque;
 use viamillipede::foot::FootHeader;
-use viamillipede::proto::frame::Frame;
+use viamillipede::proto::frame::{Frame, Ping};
 
 /// One of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub(super) struct Conn {
 pub(super) enum Happening {
     /// A foot of the sender has gone to the kernel.
     Written { conn: usize },
+    /// The shared rate is what holds the sender's end back from now on, or is not any more.
+    Held { conn: usize, is_held: bool },
     /// A frame has arrived whole.
     Frame { conn: usize, at: Side, frame: Frame },
     /// The connection was cut at a byte that the plan named.
@@ -83,6 +87,8 @@ pub(super) enum Happening {
     Fin { conn: usize, at: Side },
 }
 
+/// Control frames that wait for a connection before heartbeats are put together.
+const MANY_WAITING: usize = 64;
 /// The shortest queue of a link with congestion; a longer one holds a round trip's worth.
 const SHORTEST_QUEUE: u64 = 256 << 10;
 
@@ -95,6 +101,10 @@ pub(super) struct Net {
     kernel_bytes: u64,
     chunk_bytes: u64,
     congestion: bool,
+    /// What the sender's connections may write together.
+    limit: Option<Limit>,
+    /// Bytes of the sender that went to the kernel, and when.
+    pub(super) writes: Vec<(u64, u64)>,
 }
 
 impl Net {
@@ -104,8 +114,15 @@ impl Net {
         chunk_bytes: u64,
         congestion: bool,
     ) -> Net {
-        let (conns, happened) = (Vec::new(), VecDeque::new());
-        Net { links, conns, happened, kernel_bytes, chunk_bytes, congestion }
+        let (conns, happened, writes) = (Vec::new(), VecDeque::new(), Vec::new());
+        let limit = None;
+        Net { links, conns, happened, kernel_bytes, chunk_bytes, congestion, limit, writes }
+    }
+
+    /// The sender keeps to this rate.
+    pub(super) fn limited(mut self, bytes_per_second: Option<u64>) -> Net {
+        self.limit = bytes_per_second.map(Limit::new);
+        self
     }
 
     /// A connection that neither end sees yet.
@@ -214,11 +231,9 @@ impl Net {
 
     /// Moves bytes into the kernel, and asks for a turn on the line.
     fn advance(&mut self, agenda: &mut Agenda, conn: usize, from: Side) {
-        let Conn { link, ref mut pipes, .. } = self.conns[conn];
-        let pipe = &mut pipes[from as usize];
-        for _ in 0..pipe.admit(self.kernel_bytes) {
-            self.happened.push_back(Happening::Written { conn });
-        }
+        self.admit(agenda, conn, from);
+        let link = self.conns[conn].link;
+        let pipe = &self.conns[conn].pipes[from as usize];
         let line = &mut self.links[link].lines[from as usize];
         let on_line = !self.congestion && line.serving.is_some_and(|(other, _)| other == conn);
         if pipe.wants_line(agenda.now) && !on_line && !line.turns.contains(&conn) {
@@ -252,11 +267,12 @@ impl Net {
     }
 
     /// Takes chunks into the link's queue, in turn, as their windows allow; who finds it full learns it.
-    fn fill_queue(&mut self, agenda: &Agenda, link: usize, from: Side) {
+    fn fill_queue(&mut self, agenda: &mut Agenda, link: usize, from: Side) {
         let limit = self.links[link].queue_bytes();
-        let line = &mut self.links[link].lines[from as usize];
         let mut refused = VecDeque::new();
-        while let Some(conn) = line.turns.pop_front() {
+        loop {
+            let line = &mut self.links[link].lines[from as usize];
+            let Some(conn) = line.turns.pop_front() else { break };
             let pipe = &mut self.conns[conn].pipes[from as usize];
             let wanted = pipe.kernel_bytes().min(self.chunk_bytes);
             let Some(congestion) = &mut pipe.congestion else { continue };
@@ -274,11 +290,9 @@ impl Net {
             line.queue.push_back((conn, bytes));
             line.queued_bytes += bytes;
             line.turns.push_back(conn);
-            for _ in 0..pipe.admit(self.kernel_bytes) {
-                self.happened.push_back(Happening::Written { conn });
-            }
+            self.admit(agenda, conn, from);
         }
-        line.turns = refused;
+        self.links[link].lines[from as usize].turns = refused;
     }
 }
 
@@ -302,6 +316,7 @@ pub(super) struct Pipe {
     /// Bytes of the frame at hand that are not yet in the kernel, and whether it is a foot.
     begun: Option<(u64, bool)>,
     congestion: Option<Congestion>,
+    share: Share,
     /// Bytes that went to the kernel, to the link, over the line, and arrived.
     admitted: u64,
     taken: u64,
@@ -334,9 +349,21 @@ impl Pipe {
     }
 
     fn push(&mut self, frame: Frame) {
-        match frame {
-            Frame::Foot(header) => self.feet.push_back(header),
-            other => self.control.push_back(other),
+        // Where many wait, a heartbeat says all that those say which wait.
+        let many = self.control.len() >= MANY_WAITING;
+        let is_newer = |waiting: &&mut Frame| match (waiting, &frame) {
+            (Frame::Ping(_), Frame::Ping(_)) => true,
+            (waiting, Frame::End(_)) => **waiting == frame,
+            _ => false,
+        };
+        let waiting = self.control.iter_mut().filter(|_| many).find(is_newer);
+        match (waiting, frame) {
+            (_, Frame::Foot(header)) => self.feet.push_back(header),
+            (Some(Frame::Ping(waiting)), Frame::Ping(newer)) => {
+                *waiting = Ping { token: waiting.token, ..newer };
+            }
+            (Some(_), _) => {}
+            (None, frame) => self.control.push_back(frame),
         }
     }
 
@@ -352,8 +379,13 @@ impl Pipe {
         !self.broken && self.stalled_until <= now && self.kernel_bytes() > 0
     }
 
-    /// Fills the kernel's buffer; returns how many feet went in whole.
-    fn admit(&mut self, kernel_bytes: u64) -> usize {
+    /// Fills the kernel's buffer, with as much of what there is room for as `allow` says; whether that is
+    /// of a foot it is told. Returns how many feet went in whole.
+    fn admit(
+        &mut self,
+        kernel_bytes: u64,
+        mut allow: impl FnMut(&mut Share, u64, bool) -> u64,
+    ) -> usize {
         let mut written = 0;
         loop {
             let (rest, is_foot) = match self.begun {
@@ -363,13 +395,16 @@ impl Pipe {
                     None => return written,
                 },
             };
-            let taken = rest.min(kernel_bytes - self.kernel_bytes());
+            let room = rest.min(kernel_bytes - self.kernel_bytes());
+            let taken = allow(&mut self.share, room, is_foot);
             self.admitted += taken;
-            if taken < rest {
-                self.begun = Some((rest - taken, is_foot));
+            self.begun = Some((rest - taken, is_foot)).filter(|(rest, _)| *rest > 0);
+            if taken == 0 {
                 return written;
             }
-            self.begun = None;
+            if self.begun.is_some() {
+                continue; // there may be more, or else it is noticed
+            }
             written += usize::from(is_foot);
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct Plan {
     pub(super) links: Vec<LinkPlan>,
     pub(super) kernel_bytes: u64,
     pub(super) chunk_bytes: u64,
+    /// Bytes a second that the sender's connections keep to together.
+    pub(super) rate: Option<u64>,
     /// Connections have congestion windows, and links bounded queues.
     pub(super) congestion: bool,
     pub(super) window_feet: u64,
@@ -128,6 +130,7 @@ impl Plan {
             links,
             kernel_bytes: rng.within(32..256) << 10,
             chunk_bytes: 16 << 10,
+            rate: None,
             congestion: rng.one_in(4),
             window_feet,
             open_feet: if rng.one_in(2) { floor } else { window_feet },
@@ -150,6 +153,7 @@ impl Plan {
             feet,
         };
         plan.add_faults(rng);
+        plan.rate = rng.one_in(4).then(|| rng.magnitude(200_000..100_000_000));
         plan
     }
 

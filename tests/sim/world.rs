@@ -55,6 +55,10 @@ pub(super) struct Summary {
     pub(super) longest_wait: u64,
     /// Every foot that went to a worker: when, over which link, and which.
     pub(super) sends: Vec<(u64, usize, u64)>,
+    /// Under a rate: how many bytes went to the kernel, and when.
+    pub(super) writes: Vec<(u64, u64)>,
+    /// Connections that the ends wanted closed.
+    pub(super) closes: u64,
     pub(super) end: u64,
 }
 
@@ -84,7 +88,7 @@ pub(super) struct World {
     reader_waits: bool,
     sink: VecDeque<FootHeader>,
     sink_busy: bool,
-    /// Connections that the receiver wanted closed.
+    /// Connections that the ends wanted closed.
     closes: u64,
     first_ack: u64,
     last_ack: u64,
@@ -116,7 +120,8 @@ impl World {
             rng: Rng::new(!plan.seed),
             base,
             agenda: Agenda::default(),
-            net: Net::new(links.collect(), plan.kernel_bytes, plan.chunk_bytes, plan.congestion),
+            net: Net::new(links.collect(), plan.kernel_bytes, plan.chunk_bytes, plan.congestion)
+                .limited(plan.rate),
             ledger: Ledger::new(&plan.feet, plan.window_feet),
             sender,
             receiver: Receiver::new(config, base),
@@ -180,6 +185,8 @@ impl World {
             last_ack: self.last_ack,
             longest_wait: self.longest_wait,
             sends: std::mem::take(&mut self.sends),
+            writes: std::mem::take(&mut self.net.writes),
+            closes: self.closes,
             end: self.agenda.now,
         })
     }
@@ -235,6 +242,9 @@ impl World {
         match happening {
             Happening::Written { conn } => {
                 self.tell_sender(conn, |worker| sender::Input::Written { worker })
+            }
+            Happening::Held { conn, is_held } => {
+                self.tell_sender(conn, |worker| sender::Input::Held { worker, is_held })
             }
             Happening::Frame { conn, at, frame } => {
                 self.note(|| format!("worker {conn}: the {at:?} hears {frame:?}"));

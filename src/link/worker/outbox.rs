@@ -6,7 +6,7 @@ use crate::cancel::Waker;
 use crate::foot::FootHeader;
 use crate::pool::Filled;
 use crate::proto::WorkerId;
-use crate::proto::frame::Frame;
+use crate::proto::frame::{Frame, Ping};
 use crate::stats::WorkerRow;
 use std::collections::VecDeque;
 use std::io;
@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Control frames that may wait; a connection that takes none of so many is dead.
 const MAX_WAITING: usize = 1024;
+/// With so many, heartbeats are put together: a foot may take minutes, in which others would pile up.
+pub(super) const MANY_WAITING: usize = 64;
 
 /// Speaks to one worker. Never blocks.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ pub(super) enum Taken {
     Foot(Arc<Filled>),
     /// Frames only.
     Frames,
+    /// No frames, and no foot that may be begun: one waits.
+    Held,
     Nothing,
     /// All is out and nothing more will come.
     Finished,
@@ -125,8 +129,9 @@ impl Outbox {
         Ok(Outbox { state: Mutex::new(state), waker: Waker::new()? })
     }
 
-    /// Encodes the waiting frames into `head`, and behind them the header of one foot, if one waits.
-    pub(super) fn take(&self, head: &mut Vec<u8>) -> Taken {
+    /// Encodes the waiting frames into `head`, and behind them the header of one foot, if one waits and
+    /// may be begun.
+    pub(super) fn take(&self, head: &mut Vec<u8>, may_begin: bool) -> Taken {
         if let Some(reason) = self.closed() {
             return Taken::Closed(reason);
         }
@@ -134,12 +139,13 @@ impl Outbox {
         for frame in state.frames.drain(..) {
             frame.encode(head);
         }
-        match state.feet.pop_front() {
+        match if may_begin { state.feet.pop_front() } else { None } {
             Some((header, payload)) => {
                 Frame::Foot(header).encode(head);
                 Taken::Foot(payload)
             }
             None if !head.is_empty() => Taken::Frames,
+            None if !state.feet.is_empty() => Taken::Held,
             None if state.ending == Ending::Flushed => Taken::Finished,
             None => Taken::Nothing,
         }
@@ -178,10 +184,30 @@ impl State {
             waiting.echo = echo;
             return;
         }
+        if self.frames.len() >= MANY_WAITING
+            && self.frames.iter_mut().any(|waiting| is_said_by(waiting, &frame))
+        {
+            return;
+        }
         if self.frames.len() >= MAX_WAITING {
             self.ending = Ending::Now("it took nothing that was sent to it");
             return;
         }
         self.frames.push_back(frame);
+    }
+}
+
+/// Whether a frame that waits says all that a newer one does; a heartbeat is made to, but for its token.
+fn is_said_by(waiting: &mut Frame, new: &Frame) -> bool {
+    match (waiting, new) {
+        (Frame::Ping(waiting), Frame::Ping(new)) => {
+            // How long the oldest takes tells how long the way is.
+            let (token, window_blocked) = (waiting.token, waiting.window_blocked);
+            let window_blocked = window_blocked || new.window_blocked;
+            *waiting = Ping { token, window_blocked, ..*new };
+            true
+        }
+        (Frame::End(waiting), Frame::End(new)) => waiting == new,
+        _ => false,
     }
 }

@@ -1,20 +1,29 @@
 //! One connection with a peer that does what it should not.
 
+use super::outbox::MANY_WAITING;
 use super::*;
 use crate::cancel::Cancel;
 use crate::foot::Codec;
+use crate::link::Limit;
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::LinkId;
-use crate::proto::frame::Ack;
+use crate::proto::frame::{Ack, End, Ping};
 use crate::stats::Role as StatsRole;
 use crossbeam_channel::{Receiver, bounded};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
 /// A sender's worker in the middle of a foot that nobody takes, and the other end of its connection.
 fn stuck() -> (Worker, Handle, TcpStream, Receiver<Event>) {
+    let (worker, handle, peer, heard) = pair(None);
+    send_foot(&handle, 64 << 20); // more than any kernel takes
+    (worker, handle, peer, heard)
+}
+
+/// A sender's worker with nothing to do, and the other end of its connection.
+fn pair(limit: Option<Limit>) -> (Worker, Handle, TcpStream, Receiver<Event>) {
     let listener = net::listen(([127, 0, 0, 1], 0).into()).expect("a listener");
     let address = listener.local_addr().expect("it is bound");
     let cancel = Cancel::new().expect("a cancel");
@@ -27,6 +36,7 @@ fn stuck() -> (Worker, Handle, TcpStream, Receiver<Event>) {
         role: Role::Sender,
         side: None,
         inlet: Arc::new(|_| Box::new(NoFeet)),
+        limit,
         stats: Arc::new(Stats::new(StatsRole::Sender, 1)),
         cancel,
         events,
@@ -38,8 +48,10 @@ fn stuck() -> (Worker, Handle, TcpStream, Receiver<Event>) {
     let inlet = Box::new(NoFeet);
     let (worker, handle) =
         Worker::new(WorkerId(0), channel, Vec::new(), outbox, inlet, row, crew).expect("a worker");
+    (worker, handle, peer, heard)
+}
 
-    let bytes = 64 << 20; // more than any kernel takes
+fn send_foot(handle: &Handle, bytes: usize) {
     let header = FootHeader {
         id: 0,
         offset: 0,
@@ -50,7 +62,6 @@ fn stuck() -> (Worker, Handle, TcpStream, Receiver<Event>) {
     };
     let buffer = Pool::new(1, bytes).take().expect("the pool is new");
     handle.send_foot(header, Arc::new(Filled::new(buffer, bytes)));
-    (worker, handle, peer, heard)
 }
 
 /// Waits until the worker is down, whatever it tells before; for this reason.
@@ -96,4 +107,66 @@ fn a_connection_that_takes_nothing_and_never_stops_talking_can_be_closed_too() {
     ends(&heard, "it stands still");
     serving.join().expect("the worker has ended");
     talking.join().expect("it is hung up on");
+}
+
+#[test]
+fn heartbeats_that_wait_behind_a_long_foot_do_not_pile_up() {
+    let (worker, handle, _peer, _heard) = stuck();
+    let end = End { feet: 1, bytes: 1, digest: None };
+    for token in 1..=5_000 {
+        let window_blocked = token == 2_000;
+        handle.send(Frame::Ping(Ping { token, sent_feet: u64::from(token), window_blocked }));
+        handle.send(Frame::End(end));
+    }
+    assert_eq!(worker.outbox.closed(), None, "it is only slow");
+    let mut said = Vec::new();
+    worker.outbox.take(&mut said, false);
+    let (mut pings, mut place) = (Vec::new(), 0);
+    while let Some((frame, length)) = decode(&said[place..]).expect("frames") {
+        pings.extend(if let Frame::Ping(ping) = frame { Some(ping) } else { None });
+        place += length;
+    }
+    assert!(pings.len() <= MANY_WAITING && place == said.len(), "{}", pings.len());
+    let all = Ping { token: 1, sent_feet: 5_000, window_blocked: true };
+    assert_eq!(pings.first(), Some(&all), "the first question, with what any has to say");
+}
+
+#[test]
+fn under_a_limit_a_foot_goes_out_in_slices() {
+    let (worker, handle, _peer, heard) = pair(Some(Limit::new(1000)));
+    send_foot(&handle, 1 << 20);
+    let (row, stats) = (Arc::clone(&worker.row), Arc::clone(&worker.crew.stats));
+    let serving = thread::spawn(|| worker.run());
+    while row.bytes.now() == 0 || stats.held_workers.now() == 0 {
+        thread::yield_now();
+    }
+    let sent = row.bytes.now();
+    assert!((1_000..100_000).contains(&sent), "{sent} bytes");
+    assert!(matches!(heard.recv(), Ok(Event::Held(_, true))), "its socket is not what is slow");
+    handle.close("that will do");
+    ends(&heard, "that will do");
+    assert_eq!(stats.held_workers.now(), 0);
+    serving.join().expect("the worker has ended");
+}
+
+#[test]
+fn a_heartbeat_does_not_wait_for_the_turn_of_a_foot() {
+    let limit = Limit::new(1000);
+    let (mut worker, handle, mut peer, heard) = pair(Some(limit));
+    worker.share.spend(1 << 20); // paid for in a quarter of an hour
+    send_foot(&handle, 1 << 20);
+    let stats = Arc::clone(&worker.crew.stats);
+    let serving = thread::spawn(|| worker.run());
+    while stats.held_workers.now() == 0 {
+        thread::yield_now();
+    }
+    let ping = Frame::Ping(Ping { token: 1, sent_feet: 1, window_blocked: false });
+    handle.send(ping.clone());
+    peer.set_nonblocking(false).expect("a socket option");
+    let mut said = [0; 1024];
+    let length = peer.read(&mut said).expect("it comes at once");
+    assert_eq!(decode(&said[..length]).expect("a frame"), Some((ping, length)), "and nothing else");
+    handle.close("that will do");
+    ends(&heard, "that will do");
+    serving.join().expect("the worker has ended");
 }

@@ -34,6 +34,8 @@ pub(super) struct Path {
     pub(super) in_flight_bytes: u64,
     /// Feet handed over that are not yet with the kernel.
     pub(super) unwritten_feet: u32,
+    /// A rate that it shares is what holds it back, and not its own way.
+    pub(super) is_held: bool,
     pub(super) last_sent: Instant,
     pub(super) last_heard: Instant,
     /// When bytes last arrived over it, or had nothing to do there.
@@ -66,6 +68,7 @@ impl Path {
             in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
             unwritten_feet: 0,
+            is_held: false,
             last_sent: now,
             last_heard: now,
             last_advance: now,
@@ -139,6 +142,12 @@ impl Path {
         self.time_for(bytes).map(|time| time + self.rtt / 2)
     }
 
+    /// Whether it would write more if the rate that all share let it. Then nothing that is late is its
+    /// fault, and no other could do better.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.is_held && self.unwritten_feet > 0
+    }
+
     /// When foot `id`, in flight here, should be acked, by all that is known now; `None` while it is not
     /// known how fast this path is.
     pub(super) fn due(&self, id: u64) -> Option<Instant> {
@@ -149,6 +158,9 @@ impl Path {
     /// When its next foot should have been acked, if that is longer ago than `grace`, which is for what
     /// nobody can know: then its estimates are out of date.
     pub(super) fn overdue(&self, now: Instant, grace: Duration) -> Option<Instant> {
+        if self.waits_for_turn() {
+            return None;
+        }
         self.next_due.filter(|due| now > *due + grace)
     }
 
@@ -239,6 +251,9 @@ impl Path {
     }
 
     fn sampled_rtt(&mut self, now: Instant, rtt: Duration) {
+        if self.is_held && rtt > self.rtt {
+            return; // the question may have waited behind a foot for most of the time
+        }
         while self.rtt_samples.back().is_some_and(|(_, older)| *older >= rtt) {
             self.rtt_samples.pop_back();
         }

@@ -61,6 +61,9 @@ impl Sender {
         let bytes = u64::from(foot.header.packed_bytes);
         self.look_round(now);
         let held = &self.workers[&holder];
+        if held.waits_for_turn() {
+            return Rescue::Never; // another would wait as long
+        }
         let links = self.survey.links.iter();
         let links = links.filter(|(link, _)| !(from_elsewhere && **link == held.link));
         let others = links.flat_map(|(_, condition)| {

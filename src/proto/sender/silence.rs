@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 impl Sender {
-    /// At each heartbeat: gives up connections that are silent, or whose feet stand still while the sink
-    /// does not, and expects less of those that do not move.
+    /// At each heartbeat: gives up connections that are silent, or whose feet stand still while neither
+    /// the sink nor the rate that they share is to blame, and expects less of those that do not move.
     pub(super) fn close_dead(&mut self, now: Instant) {
-        if self.sink_blocked {
-            self.workers.values_mut().for_each(|path| path.last_advance = now);
-        }
+        let is_excused = |path: &Path| self.sink_blocked || path.waits_for_turn();
+        let excused = self.workers.values_mut().filter(|path| is_excused(path));
+        excused.for_each(|path| path.last_advance = now);
         let still = self.still_links(now);
         let free = self.free_links(now);
         let (mut slow, mut dead) = (Vec::new(), Vec::new());

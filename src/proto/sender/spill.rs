@@ -3,6 +3,7 @@
 //! Does not know which of them is to help, nor how: see [`super::schedule`].
 
 use super::Sender;
+use super::path::Path;
 use super::schedule::UNKNOWN;
 use crate::proto::LinkId;
 use std::time::{Duration, Instant};
@@ -40,13 +41,24 @@ impl Sender {
     }
 
     /// Takes note whether new feet have to wait for the first link: from when none of its workers asks
-    /// until one asks in vain.
+    /// until one asks in vain. What a rate that all links share holds back on the first does not wait for it.
     pub(super) fn note_waiting(&mut self, now: Instant) {
+        if self.first_link_waits_for_turn() {
+            (self.waiting_since, self.spills) = (None, false);
+            return;
+        }
         let first_asks = self.ready.first().map(|(link, _)| link) == self.first_link();
         match (first_asks, self.unsent.is_empty()) {
             (true, true) => (self.waiting_since, self.spills) = (None, false),
             (false, false) => drop(self.waiting_since.get_or_insert(now)),
             _ => {}
         }
+    }
+
+    /// Whether the shared rate, and not its own, is what holds the first link back.
+    fn first_link_waits_for_turn(&self) -> bool {
+        let first = self.first_link();
+        let mut on_first = self.workers.values().filter(|path| Some(path.link) == first);
+        self.held_workers > 0 && on_first.any(Path::waits_for_turn)
     }
 }

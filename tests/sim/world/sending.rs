@@ -126,7 +126,10 @@ impl World {
                     self.agenda.after(0, Due::Read);
                 }
             }
-            Event::Close { worker, .. } => self.close(worker, Side::Sender),
+            Event::Close { worker, .. } => {
+                self.closes += 1;
+                self.close(worker, Side::Sender);
+            }
             Event::PassedOver { .. } => {}
             Event::Delivered(done) => {
                 self.ledger.delivered()?;

@@ -1,0 +1,27 @@
+//! What the connections of a transmitter keep to, as it is typed.
+//!
+//! Does not know how they do.
+
+use crate::config::{Rate, Shaping};
+use crate::error::Error;
+use clap::Args;
+
+#[derive(Args)]
+#[command(next_help_heading = super::CONNECTIONS)]
+pub(super) struct RateArgs {
+    /// Write at most this many bytes a second to all connections together, with all that encryption
+    /// adds; also in bits, as 200Mbit; @FILE is read again every second
+    #[arg(long, visible_alias = "bwlimit", value_name = "BYTES", value_parser = Rate::parse)]
+    rate: Option<Rate>,
+}
+
+impl RateArgs {
+    /// What so many connections keep to; how many is not known where this end listens.
+    pub(super) fn read(self, workers: Option<u16>) -> Result<Shaping, Error> {
+        let RateArgs { rate } = self;
+        if let (Some(rate), Some(workers)) = (&rate, workers) {
+            rate.check_workers(workers)?;
+        }
+        Ok(Shaping { rate })
+    }
+}

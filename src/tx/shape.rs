@@ -1,0 +1,62 @@
+//! What holds this end's connections to the rate that was asked for.
+//!
+//! Does not know how it is kept ([`crate::link`]).
+
+use crate::cancel::Cancel;
+use crate::config::{Rate, Shaping};
+use crate::error::Error;
+use crate::link::Limit;
+use crate::news::{Fact, News};
+use std::thread;
+use std::time::Duration;
+
+/// How often a file is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Somebody who writes a file may just have emptied it: so much later it is looked at again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Whether this machine can do what is asked for, to be known before anything is started anywhere.
+pub fn check(shaping: &Shaping) -> Result<(), Error> {
+    shaping.rate.as_ref().map_or(Ok(()), |rate| rate.now().map(drop))
+}
+
+/// The limit that all connections keep to, if there is one; where it is in a file, it follows that.
+pub(super) fn limit(
+    shaping: &Shaping,
+    news: &News,
+    cancel: &Cancel,
+) -> Result<Option<Limit>, Error> {
+    let Some(rate) = &shaping.rate else { return Ok(None) };
+    let limit = Limit::new(rate.now()?);
+    if matches!(rate, Rate::File(_)) {
+        let (rate, news, cancel, followed) =
+            (rate.clone(), news.clone(), cancel.clone(), limit.clone());
+        thread::Builder::new()
+            .name("rate".into())
+            .spawn(move || follow(&rate, &followed, &news, &cancel))
+            .map_err(|error| Error::io("a thread for --rate", error))?;
+    }
+    Ok(Some(limit))
+}
+
+/// Looks at the file until all is stopped. While it holds no rate the last one counts, which is told once.
+fn follow(rate: &Rate, limit: &Limit, news: &News, cancel: &Cancel) {
+    let mut is_told = false;
+    while matches!(cancel.sleep(LOOK), Ok(false)) {
+        let read = rate.now().or_else(|_| {
+            drop(cancel.sleep(AGAIN));
+            rate.now()
+        });
+        match read {
+            Ok(bytes_per_second) => {
+                limit.set(bytes_per_second);
+                is_told = false;
+            }
+            Err(_) if is_told => {}
+            Err(error) => {
+                news.tell(Fact::RateKept(error.to_string()));
+                is_told = true;
+            }
+        }
+    }
+}
