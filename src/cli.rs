@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::prbs::Prbs;
 use crate::proto::hello::min_window_feet;
+use crate::version;
 use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
@@ -102,8 +103,8 @@ Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6
 
 /// Carries one pipe from a host to another over several TCP connections, whole or not at all
 #[derive(Parser)]
-#[command(name = "viamillipede", version, color = ColorChoice::Never, after_help = EXAMPLES)]
-#[command(disable_help_subcommand = true)]
+#[command(name = "viamillipede", version, long_version = version::long())]
+#[command(color = ColorChoice::Never, after_help = EXAMPLES, disable_help_subcommand = true)]
 struct Line {
     #[command(subcommand)]
     command: Sub,
