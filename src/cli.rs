@@ -22,7 +22,7 @@ use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::prbs::Prbs;
 use crate::proto::hello::min_window_feet;
 use crate::version;
-use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
@@ -290,9 +290,9 @@ struct CommonArgs {
     /// Say nothing but errors and what was asked for
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more
-    #[arg(short, long)]
-    verbose: bool,
+    /// Say more: each connection too; twice for how each comes about and goes
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -409,8 +409,9 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
         },
         verbosity: match (args.quiet, args.verbose) {
             (true, _) => Verbosity::Quiet,
-            (false, true) => Verbosity::Verbose,
-            (false, false) => Verbosity::Normal,
+            (false, 0) => Verbosity::Normal,
+            (false, 1) => Verbosity::Verbose,
+            (false, 2..) => Verbosity::VeryVerbose,
         },
         records: Records { stats: args.stats, metrics: args.metrics },
     })

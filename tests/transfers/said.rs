@@ -193,10 +193,10 @@ fn whoever_asks_is_told_and_the_stream_goes_on() {
 }
 
 /// A stream that is over when somebody says so, but has this many bytes at least.
-struct Until<'a> {
-    stream: Stream,
-    is_over: &'a AtomicBool,
-    least: u64,
+pub struct Until<'a> {
+    pub stream: Stream,
+    pub is_over: &'a AtomicBool,
+    pub least: u64,
 }
 
 impl Read for Until<'_> {
@@ -273,10 +273,10 @@ fn a_stderr_that_blocks_is_no_reason_to_wait() {
 /// Carries streams with either end as `mute` starts it, and asks that end how it stands.
 fn through_mute_ends(mute: &dyn Fn(&str) -> End) {
     let rx = End::start("rx --plain 127.0.0.1:0");
-    let tx = mute(&format!("tx --plain -v --verify {}", rx.ready()));
+    let tx = mute(&format!("tx --plain -vv --verify {}", rx.ready()));
     carry_and_ask(Pair { tx, rx });
     let tx = End::start("tx --plain --listen 127.0.0.1:0");
-    let rx = mute(&format!("rx --plain -v --progress always --connect {}", tx.ready()));
+    let rx = mute(&format!("rx --plain -vv --progress always --connect {}", tx.ready()));
     carry_and_ask(Pair { tx, rx });
 }
 
