@@ -1,7 +1,7 @@
 //! The command line: what may be typed, and the [`Command`] that it means.
 //!
 //! Knows clap, and how to tell its errors in one line. Does not know what a command does, nor the
-//! limits of the settings ([`crate::config`]).
+//! limits of the settings ([`viamillipede::config`]).
 
 mod ends;
 mod explain;
@@ -13,15 +13,6 @@ mod ssh;
 
 pub use keys::Unkeyed;
 
-use crate::config::bytes::{format_bytes, parse_bytes};
-use crate::config::place::parse_workers;
-use crate::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
-use crate::config::{ProgressMode, Records, Verbosity};
-use crate::error::Error;
-use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
-use crate::prbs::Prbs;
-use crate::proto::hello::min_window_feet;
-use crate::version;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
@@ -32,6 +23,15 @@ use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use viamillipede::config::bytes::{format_bytes, parse_bytes};
+use viamillipede::config::min_window_feet;
+use viamillipede::config::place::parse_workers;
+use viamillipede::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
+use viamillipede::config::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
+use viamillipede::config::{ProgressMode, Records, Verbosity};
+use viamillipede::error::Error;
+use viamillipede::prbs::Prbs;
+use viamillipede::version;
 
 /// What the arguments ask for.
 #[derive(Debug)]

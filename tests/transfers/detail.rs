@@ -12,7 +12,8 @@ const SECRET: &str = "bytes of the stream; ";
 /// How every key begins.
 const KEY: &str = "vmkey1_";
 /// How the lines go on that are said without any detail.
-const OTHERS: [&str; 4] = ["listening on ", "key: ", "sent ", "received "];
+const OTHERS: [&str; 6] =
+    ["listening on ", "key: ", "sent ", "received ", "cannot connect yet: ", "connected over "];
 
 /// Carries a stream under a key between ends with these options, over two connections; what each said.
 fn carry(options: &str) -> [String; 2] {

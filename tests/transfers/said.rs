@@ -138,11 +138,13 @@ const BLOCK: [&str; 3] = [
     "  window: feet below # are verified, below # may be sent; # unacked, # unsent",
 ];
 const WORKER: &str = "  worker # on link # to #:#: #, # f#t, #B, for # s";
-const OTHERS: [&str; 4] = [
+const OTHERS: [&str; 6] = [
     "viamillipede: # bytes (#) as # on the wire (ratio #) in #; # feet, #; bottleneck: #",
     "viamillipede: blake3 #",
     "viamillipede: listening on 127.0.0.1:# (plain, without encryption or authentication)",
     "viamillipede: # messages are missing here",
+    "viamillipede: cannot connect yet: #; trying on for 120 s",
+    "viamillipede: connected over link #",
 ];
 
 /// Whether the line has this shape from its start to its end.
