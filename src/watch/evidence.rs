@@ -87,7 +87,7 @@ fn network(seen: &Seen<'_>, share: &str) -> String {
     if part(all.held_by_buffer) >= MUCH {
         let held = percent(part(all.held_by_buffer));
         return format!(
-            "send buffers were full {held} of the time; more in net.ipv4.tcp_wmem would help"
+            "send buffers were full {held} of the time; more --workers, or more in net.ipv4.tcp_wmem, would help"
         );
     }
     if part(all.held_by_receiver) >= MUCH {
