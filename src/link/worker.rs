@@ -77,7 +77,9 @@ pub(super) struct Worker {
     head: Vec<u8>,
     head_written: usize,
     foot: Option<(Arc<Filled>, usize)>,
-    read_ahead: Vec<u8>,
+    /// What was read and is not parsed is the first `ahead` bytes of it.
+    read_ahead: Box<[u8]>,
+    ahead: usize,
     incoming: Option<Incoming>,
     /// When the kernel is asked again.
     next_look: Instant,
@@ -117,6 +119,8 @@ impl Worker {
         let (counted, committed) = (carried(&channel, crew.role), channel.committed_bytes());
         let mut share = Share::new(crew.limit.clone(), id, row.link, Arc::clone(&crew.stats));
         share.spend(committed); // what it took to get here
+        let mut room = vec![0; READ_AHEAD.max(read_ahead.len())];
+        room[..read_ahead.len()].copy_from_slice(&read_ahead);
         let worker = Worker {
             id,
             channel,
@@ -131,7 +135,8 @@ impl Worker {
             head: Vec::new(),
             head_written: 0,
             foot: None,
-            read_ahead,
+            read_ahead: room.into_boxed_slice(),
+            ahead: read_ahead.len(),
             incoming: None,
             next_look: Instant::now(),
             hang_up: None,
@@ -191,6 +196,9 @@ impl Worker {
         } else {
             WorkerState::Idle
         });
+        if !self.outbox.rest() {
+            return Ok(()); // something has come into it since it was looked into
+        }
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, writing && turn.is_none() || !self.channel.is_flushed());
         let [_, woken, cancelled] = wait(
@@ -201,9 +209,7 @@ impl Worker {
             ],
             self.hang_up.into_iter().chain(turn).min(),
         )?;
-        if !woken.is_empty() {
-            self.outbox.clear();
-        }
+        self.outbox.rise(!woken.is_empty());
         let late = self.hang_up.is_some_and(|at| at <= Instant::now());
         if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
     }
@@ -330,10 +336,9 @@ impl Worker {
 
     /// One read: a foot's payload straight into its buffer, what follows it into the read-ahead.
     fn read_once(&mut self) -> io::Result<usize> {
-        let ahead = self.read_ahead.len();
+        let ahead = self.ahead;
         debug_assert!(ahead < READ_AHEAD, "a whole frame fits, and whole frames are parsed");
-        self.read_ahead.resize(READ_AHEAD, 0);
-        let result = match &mut self.incoming {
+        let (bytes, kept) = match &mut self.incoming {
             Some(Incoming { header, buffer: Some(buffer), filled }) => {
                 let payload = &mut buffer[*filled..header.packed_bytes as usize];
                 let wanted = payload.len();
@@ -342,23 +347,15 @@ impl Worker {
                     *filled += of_payload;
                     self.received.fetch_add(of_payload as u64, Relaxed);
                     (bytes, bytes - of_payload)
-                })
+                })?
             }
             _ => {
                 let room = &mut self.read_ahead[ahead..];
-                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))
+                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))?
             }
         };
-        match result {
-            Ok((bytes, kept)) => {
-                self.read_ahead.truncate(kept);
-                Ok(bytes)
-            }
-            Err(error) => {
-                self.read_ahead.truncate(ahead);
-                Err(error)
-            }
-        }
+        self.ahead = kept;
+        Ok(bytes)
     }
 
     /// Takes apart what was read ahead, and hands on what is complete.
@@ -371,7 +368,7 @@ impl Worker {
                     break;
                 }
             }
-            match decode(&self.read_ahead[place..])? {
+            match decode(&self.read_ahead[place..self.ahead])? {
                 None => break,
                 Some((frame, bytes)) => {
                     place += bytes;
@@ -382,7 +379,8 @@ impl Worker {
                 }
             }
         }
-        self.read_ahead.drain(..place);
+        self.read_ahead.copy_within(place..self.ahead, 0);
+        self.ahead -= place;
         Ok(())
     }
 
@@ -401,7 +399,7 @@ impl Worker {
     fn take_payload(&mut self, place: usize) -> usize {
         let Some(incoming) = &mut self.incoming else { return 0 };
         let length = incoming.header.packed_bytes as usize;
-        let ahead = &self.read_ahead[place..];
+        let ahead = &self.read_ahead[place..self.ahead];
         let moved = ahead.len().min(length - incoming.filled);
         if let Some(buffer) = &mut incoming.buffer {
             buffer[incoming.filled..incoming.filled + moved].copy_from_slice(&ahead[..moved]);

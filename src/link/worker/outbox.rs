@@ -159,8 +159,14 @@ impl Outbox {
         }
     }
 
-    pub(super) fn clear(&self) {
-        self.waker.clear();
+    /// Nothing is left to do: says whether it may be polled, or has to be looked into again.
+    pub(super) fn rest(&self) -> bool {
+        self.waker.rest()
+    }
+
+    /// It was polled, and this is whether it was readable.
+    pub(super) fn rise(&self, is_readable: bool) {
+        self.waker.rise(is_readable);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
