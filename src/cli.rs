@@ -25,7 +25,7 @@ use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use levels::join_levels;
-use shaping::RateArgs;
+use shaping::ShapingArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -159,7 +159,7 @@ struct TxArgs {
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
-    rate: RateArgs,
+    shaping: ShapingArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
@@ -199,7 +199,7 @@ struct LoopArgs {
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
-    rate: RateArgs,
+    shaping: ShapingArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
@@ -324,15 +324,15 @@ impl PackingArgs {
 fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
     let output = args.output.near();
     if args.ssh.is_asked() {
-        let TxArgs { input, ssh, places, connections, rate, packing, common, .. } = args;
+        let TxArgs { input, ssh, places, connections, shaping, packing, common, .. } = args;
         let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
-        return ssh::push(pair, rate, input, output);
+        return ssh::push(pair, shaping, input, output);
     }
     ends::no_output(&output)?;
     let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
-    let shaping = args.rate.read(rendezvous.workers())?;
+    let shaping = args.shaping.read(rendezvous.workers())?;
     let key = args.common.key.source(args.listen);
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
     let settings = config::Tx { common, input, packaging, shaping, rendezvous };
@@ -361,7 +361,7 @@ fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let (input, output) = (args.input.read()?, args.output.read()?);
     let workers = args.connections.workers.unwrap_or_default();
     let packaging = packaging(&args.packing);
-    let shaping = args.rate.read(Some(workers.at_first()))?;
+    let shaping = args.shaping.read(Some(workers.at_first()))?;
     let least_feet = min_window_feet(workers.at_first());
     let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;

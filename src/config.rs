@@ -169,6 +169,8 @@ pub struct Packaging {
 pub struct Shaping {
     /// At most so much over all of them together.
     pub rate: Option<Rate>,
+    /// TCP's congestion control for each, by the system's name for it; or else the system's choice.
+    pub congestion: Option<String>,
 }
 
 /// Where the ends meet, and which of them this one is.

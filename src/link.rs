@@ -107,6 +107,8 @@ pub struct Setup {
     pub inlet: Inlets,
     /// What all connections together may write.
     pub limit: Option<Limit>,
+    /// TCP's congestion control for each, where it is not the system's choice.
+    pub congestion: Option<String>,
     /// What is counted.
     pub stats: Arc<Stats>,
     /// Hears what becomes of links and callers.
@@ -151,6 +153,7 @@ pub fn start(
         side,
         inlet: setup.inlet,
         limit: setup.limit,
+        congestion: setup.congestion.map(Arc::from),
         stats: setup.stats,
         news: setup.news,
         cancel: setup.cancel,
@@ -184,6 +187,7 @@ struct Crew {
     side: Option<Side>,
     inlet: Inlets,
     limit: Option<Limit>,
+    congestion: Option<Arc<str>>,
     stats: Arc<Stats>,
     news: News,
     cancel: Cancel,

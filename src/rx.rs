@@ -56,6 +56,7 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
         security: config.common.security.clone(),
         inlet: Arc::new(move |settled: &Settled| inlets.inlet(settled)),
         limit: None,
+        congestion: None,
         stats: Arc::clone(&stats),
         news: news.clone(),
         cancel: cancel.clone(),

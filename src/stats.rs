@@ -12,6 +12,7 @@ pub use bottleneck::{Bottleneck, Tally};
 pub use worker::{WorkerRow, WorkerState};
 
 use crate::codec::{LADDER, Packing};
+use crate::net::TcpInfo;
 use crate::proto::{LinkId, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
@@ -127,6 +128,10 @@ pub struct Stats {
     pub sink_blocked: Flag,
     /// Feet sent, and not yet acked.
     pub unacked_feet: Figure,
+    /// Feet of the stream that this end can hold, and the size of each in bytes; 0 before they are settled.
+    pub window_feet: Figure,
+    /// The size of a whole foot in bytes.
+    pub foot_bytes: Figure,
     /// Feet below this number may be sent.
     pub limit: Figure,
     /// Every foot below this number is verified.
@@ -156,6 +161,28 @@ pub struct LinkRow {
     pub live: usize,
     /// How many of these carry something.
     pub busy: usize,
+    /// What their kernel says: counts and times are sums over all there ever were, the window is the sum over
+    /// those that are there, the round trip the shortest of theirs; zero where none is known.
+    pub tcp: TcpInfo,
+}
+
+impl LinkRow {
+    /// Adds what a connection has done, which is there or is gone.
+    fn add(&mut self, row: &WorkerRow, is_there: bool) {
+        self.bytes += row.bytes.now();
+        self.live += usize::from(is_there);
+        self.busy += usize::from(is_there && row.state() == WorkerState::Busy);
+        let Some(tcp) = row.tcp() else { return };
+        self.tcp.retransmits += tcp.retransmits;
+        self.tcp.busy += tcp.busy;
+        self.tcp.held_by_receiver += tcp.held_by_receiver;
+        self.tcp.held_by_buffer += tcp.held_by_buffer;
+        if is_there {
+            self.tcp.window_bytes += tcp.window_bytes;
+            let known = Some(self.tcp.rtt).filter(|rtt| !rtt.is_zero());
+            self.tcp.rtt = known.map_or(tcp.rtt, |rtt| rtt.min(tcp.rtt));
+        }
+    }
 }
 
 impl Stats {
@@ -184,6 +211,8 @@ impl Stats {
             window_blocked: Flag::default(),
             sink_blocked: Flag::default(),
             unacked_feet: Figure::default(),
+            window_feet: Figure::default(),
+            foot_bytes: Figure::default(),
             limit: Figure::default(),
             cumulative: Figure::default(),
             started: OnceLock::new(),
@@ -231,7 +260,7 @@ impl Stats {
         if let Some(row) = table.workers.remove(&worker)
             && let Some(link) = table.links.get_mut(&row.link)
         {
-            link.bytes += row.bytes.now();
+            link.add(&row, false);
         }
     }
 
@@ -250,10 +279,9 @@ impl Stats {
         let table = self.table();
         let mut links = table.links.clone();
         for row in table.workers.values() {
-            let Some(link) = links.get_mut(&row.link) else { continue };
-            link.bytes += row.bytes.now();
-            link.live += 1;
-            link.busy += usize::from(row.state() == WorkerState::Busy);
+            if let Some(link) = links.get_mut(&row.link) {
+                link.add(row, true);
+            }
         }
         links
     }
@@ -275,6 +303,9 @@ impl Stats {
             live_workers: self.live_workers(),
             unacked_feet: self.unacked_feet.now(),
             unsent_feet: self.unsent_feet.now(),
+            window_feet: self.window_feet.now(),
+            foot_bytes: self.foot_bytes.now(),
+            threads: self.threads,
             limit: self.limit.now(),
             cumulative: self.cumulative.now(),
             packing: self.packing(),
@@ -310,9 +341,18 @@ impl Stats {
             Role::Receiver => Bottleneck::NetworkOrSender,
             Role::Sender if self.waiting_for_source.now() && !unsent => Bottleneck::Source,
             Role::Sender if self.packing_feet.now() >= 2 * self.threads => Bottleneck::Compression,
+            Role::Sender if self.held_workers.now() > 0 => Bottleneck::Rate,
             Role::Sender if unsent && self.window_blocked.now() => Bottleneck::Window,
+            Role::Sender if !unsent && self.is_full() => Bottleneck::Window,
             Role::Sender => Bottleneck::Network,
         }
+    }
+
+    /// Whether this end holds all the feet that it can, or nearly: the last are being read or packed.
+    fn is_full(&self) -> bool {
+        let held = self.unacked_feet.now() + self.packing_feet.now();
+        let most = self.window_feet.now();
+        most > 0 && held + 2 >= most
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -339,6 +379,9 @@ pub struct Snapshot {
     pub live_workers: usize,
     pub unacked_feet: u64,
     pub unsent_feet: u64,
+    pub window_feet: u64,
+    pub foot_bytes: u64,
+    pub threads: u64,
     pub limit: u64,
     pub cumulative: u64,
     pub packing: Option<Packing>,
@@ -359,10 +402,44 @@ mod tests {
         assert_eq!(stats.bottleneck(), Bottleneck::Network);
         stats.window_blocked.set(true);
         assert_eq!(stats.bottleneck(), Bottleneck::Window);
+        stats.held_workers.set(1);
+        assert_eq!(stats.bottleneck(), Bottleneck::Rate);
         stats.packing_feet.set(4);
         assert_eq!(stats.bottleneck(), Bottleneck::Compression);
         stats.sink_blocked.set(true);
         assert_eq!(stats.bottleneck(), Bottleneck::Sink);
+    }
+
+    #[test]
+    fn a_sender_whose_feet_are_all_on_their_way_needs_a_larger_window() {
+        let stats = Stats::new(Role::Sender, 2);
+        stats.window_feet.set(100);
+        stats.unacked_feet.set(97);
+        assert_eq!(stats.bottleneck(), Bottleneck::Network);
+        stats.unacked_feet.set(98);
+        assert_eq!(stats.bottleneck(), Bottleneck::Window);
+        stats.unsent_feet.set(1);
+        assert_eq!(stats.bottleneck(), Bottleneck::Network, "one could go, and does not");
+    }
+
+    #[test]
+    fn a_link_keeps_what_its_connections_have_done() {
+        let stats = Stats::new(Role::Sender, 1);
+        let info = |milliseconds, retransmits| TcpInfo {
+            rtt: Duration::from_millis(milliseconds),
+            window_bytes: 1000,
+            retransmits,
+            busy: Duration::from_secs(1),
+            ..TcpInfo::default()
+        };
+        for (worker, told) in [(1, Some(info(30, 5))), (2, Some(info(20, 1))), (3, None)] {
+            stats.join(WorkerId(worker), LinkId(0), "192.0.2.1:5000".into()).set_tcp(told);
+        }
+        let both = TcpInfo { window_bytes: 2000, busy: Duration::from_secs(2), ..info(20, 6) };
+        assert_eq!(stats.links()[&LinkId(0)].tcp, both);
+        stats.leave(WorkerId(2));
+        let left = TcpInfo { busy: Duration::from_secs(2), ..info(30, 6) };
+        assert_eq!(stats.links()[&LinkId(0)].tcp, left);
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
         security: config.common.security.clone(),
         inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
         limit,
+        congestion: config.shaping.congestion.clone(),
         stats: Arc::clone(&stats),
         news: news.clone(),
         cancel: cancel.clone(),
@@ -89,6 +90,8 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     stats.start();
 
     let budget = Budget::of(config.common.window_bytes, config.packaging.packing, settled);
+    stats.window_feet.set(budget.feet as u64);
+    stats.foot_bytes.set(settled.foot_bytes.into());
     let pool = Pool::new(budget.feet, budget.buffer_bytes);
     // One message for each foot that has a buffer: whoever packs never waits here.
     let (packed_out, packed) = bounded(budget.feet);

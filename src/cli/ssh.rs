@@ -4,7 +4,7 @@
 
 use super::ends::{InputArgs, OutputArgs};
 use super::keys::Unkeyed;
-use super::shaping::RateArgs;
+use super::shaping::ShapingArgs;
 use super::{CommonArgs, ConnectionArgs, PackingArgs, common, packaging};
 use crate::config::{
     self, Command, Dest, Direct, Input, Near, Output, Rendezvous, SshCommand, Task,
@@ -87,7 +87,7 @@ pub(super) struct Pair<'a> {
 /// `tx --ssh`: the stream comes from here, and `output` is there.
 pub(super) fn push(
     pair: Pair<'_>,
-    rate: RateArgs,
+    shaping: ShapingArgs,
     input: InputArgs,
     output: OutputArgs,
 ) -> Result<Unkeyed, Error> {
@@ -99,7 +99,7 @@ pub(super) fn push(
     // Which addresses there are is known later.
     let workers = Some(pair.connections.workers.unwrap_or_default().at_first());
     pair.settle(Task::Receive(output), |common, packaging, rendezvous| {
-        let shaping = rate.read(rendezvous.workers().max(workers))?;
+        let shaping = shaping.read(rendezvous.workers().max(workers))?;
         Ok(Near::Tx(config::Tx { common, input, packaging, shaping, rendezvous }))
     })
 }

@@ -36,6 +36,8 @@ use thiserror::Error;
 const READ_AHEAD: usize = 16 << 10;
 /// Reads in a row before writing has its turn: acks must not wait behind a fast sender.
 const READS_IN_A_ROW: usize = 16;
+/// How often the kernel is asked how the connection is.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long a worker that has said its last word waits for the other end to hang up.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
@@ -77,6 +79,8 @@ pub(super) struct Worker {
     foot: Option<(Arc<Filled>, usize)>,
     read_ahead: Vec<u8>,
     incoming: Option<Incoming>,
+    /// When the kernel is asked again.
+    next_look: Instant,
     /// Set once all is said; when it comes, the connection ends.
     hang_up: Option<Instant>,
 }
@@ -104,6 +108,9 @@ impl Worker {
         if crew.role == Role::Receiver {
             net::end_untaken(&channel)?;
         }
+        if let Some(name) = &crew.congestion {
+            net::set_congestion(&channel, name)?;
+        }
         let outbox = Arc::new(outbox);
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
@@ -126,6 +133,7 @@ impl Worker {
             foot: None,
             read_ahead,
             incoming: None,
+            next_look: Instant::now(),
             hang_up: None,
         };
         Ok((worker, handle))
@@ -143,6 +151,7 @@ impl Worker {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
+        self.row.set_tcp(net::tcp_info(&self.channel));
         self.stats().leave(self.id);
         // A disconnected channel means that the run is over.
         let _ = self.crew.events.send(Event::Down(self.id, ended.to_string()));
@@ -154,12 +163,22 @@ impl Worker {
             if let Some(reason) = self.outbox.closed() {
                 return Err(Ended::Refused(reason));
             }
+            self.look();
             let wrote = self.write_some()?;
             let (read, all_read) = self.read_some()?;
             if wrote || read && !all_read {
                 continue;
             }
             self.rest()?;
+        }
+    }
+
+    /// Asks the kernel how the connection is, now and then, for people to see.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_look {
+            self.next_look = now + LOOK;
+            self.row.set_tcp(net::tcp_info(&self.channel));
         }
     }
 

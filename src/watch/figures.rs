@@ -30,6 +30,16 @@ pub(super) fn seconds(time: Duration) -> String {
     if seconds < 10.0 { format!("{seconds:.3} s") } else { format!("{seconds:.1} s") }
 }
 
+/// A round trip: `0.04 ms`, `24 ms`.
+pub(super) fn round_trip(time: Duration) -> String {
+    let milliseconds = 1000.0 * time.as_secs_f64();
+    if milliseconds < 10.0 {
+        format!("{milliseconds:.2} ms")
+    } else {
+        format!("{milliseconds:.0} ms")
+    }
+}
+
 /// A time to come, as a clock shows it: `0:07`, `1:02:03`.
 pub(super) fn clock(time: Duration) -> String {
     let (minutes, seconds) = (time.as_secs() / 60, time.as_secs() % 60);

@@ -57,6 +57,7 @@ struct LinkRecord {
     busy: usize,
     wire_bytes: u64,
     wire_bytes_per_s: f64,
+    retransmits: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +69,9 @@ struct WorkerRecord {
     feet: u64,
     wire_bytes: u64,
     age_s: f64,
+    rtt_s: Option<f64>,
+    cwnd_bytes: Option<u64>,
+    retransmits: Option<u64>,
 }
 
 /// How the run ended.
@@ -211,6 +215,11 @@ impl Record {
         for link in &self.links {
             page.sample("link_connections", &label("link", &link.name), &link.connections);
         }
+        let help = "Segments that TCP sent again on all connections of a link.";
+        page.metric("link_retransmits_total", "counter", help);
+        for link in &self.links {
+            page.sample("link_retransmits_total", &label("link", &link.name), &link.retransmits);
+        }
         if let Some(end) = &self.end {
             page.metric(
                 "exit_code",
@@ -259,7 +268,7 @@ fn label(key: &str, value: &str) -> String {
 
 impl LinkRecord {
     fn new(row: Row) -> LinkRecord {
-        let Row { link, name, live, busy, bytes, rate } = row;
+        let Row { link, name, live, busy, bytes, rate, tcp } = row;
         LinkRecord {
             link: link.0,
             name,
@@ -267,12 +276,14 @@ impl LinkRecord {
             busy,
             wire_bytes: bytes,
             wire_bytes_per_s: rate,
+            retransmits: tcp.retransmits,
         }
     }
 }
 
 impl WorkerRecord {
     fn new(worker: WorkerId, row: &WorkerRow) -> WorkerRecord {
+        let tcp = row.tcp();
         WorkerRecord {
             worker: worker.0,
             link: row.link.0,
@@ -281,6 +292,9 @@ impl WorkerRecord {
             feet: row.feet.now(),
             wire_bytes: row.bytes.now(),
             age_s: row.since.elapsed().as_secs_f64(),
+            rtt_s: tcp.map(|tcp| tcp.rtt.as_secs_f64()),
+            cwnd_bytes: tcp.map(|tcp| tcp.window_bytes),
+            retransmits: tcp.map(|tcp| tcp.retransmits),
         }
     }
 }

@@ -88,7 +88,7 @@ pub(super) enum Happening {
 }
 
 /// Control frames that wait for a connection before heartbeats are put together.
-const MANY_WAITING: usize = 64;
+const MANY_WAITING: usize = 512;
 /// The shortest queue of a link with congestion; a longer one holds a round trip's worth.
 const SHORTEST_QUEUE: u64 = 256 << 10;
 

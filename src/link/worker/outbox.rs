@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Control frames that may wait; a connection that takes none of so many is dead.
 const MAX_WAITING: usize = 1024;
 /// With so many, heartbeats are put together: a foot may take minutes, in which others would pile up.
-pub(super) const MANY_WAITING: usize = 64;
+pub(super) const MANY_WAITING: usize = 512;
 
 /// Speaks to one worker. Never blocks.
 #[derive(Clone, Debug)]

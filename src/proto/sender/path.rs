@@ -205,6 +205,14 @@ impl Path {
         !self.in_flight.is_empty() && now - self.last_advance > STANDSTILL + self.rtt * 2
     }
 
+    /// How long it would take to carry once more what has arrived over it of feet that are not whole: what is
+    /// thrown away with it. None where nothing has.
+    pub(super) fn repetition(&self) -> Option<Duration> {
+        let missing = self.sent_bytes - self.arrived_bytes;
+        let in_part = self.in_flight_bytes.checked_sub(missing).filter(|bytes| *bytes > 0)?;
+        self.serialise(in_part)
+    }
+
     /// It is not as fast as it was, and nobody should wait for it.
     pub(super) fn slow_down(&mut self) {
         self.rate = self.rate.map(|rate| (rate / 2).max(1));
