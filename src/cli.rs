@@ -231,7 +231,8 @@ const CONNECTIONS: &str = "Connections";
 #[command(next_help_heading = CONNECTIONS)]
 struct ConnectionArgs {
     /// TCP connections over all DESTs together, at least one each; only where this end dials. `auto`
-    /// begins with 4, adds some while that brings throughput, up to 64, and drops what brings none
+    /// begins with 4, adds some while that brings throughput, up to 64, and drops what brings none; a
+    /// DEST with ,workers=N keeps its N
     /// [default: 4]
     #[arg(long, value_name = "N|auto", value_parser = Workers::parse)]
     workers: Option<Workers>,

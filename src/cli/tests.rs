@@ -88,6 +88,18 @@ fn either_end_dials_or_listens() {
 }
 
 #[test]
+fn connections_may_be_as_many_as_bring_something() {
+    let Command::Tx(tx) = command("tx --plain --workers auto a:1 b:1,workers=2") else {
+        panic!("tx is Tx")
+    };
+    // Those that there are at first: four, of which `a` has all, and two.
+    assert_eq!(tx.rendezvous.workers(), Some(6));
+    assert!(matches!(tx.rendezvous, Rendezvous::Dial { workers: Workers::Auto, .. }));
+    assert!(complaint("tx --plain --workers many a:1").contains("nor auto"));
+    assert!(complaint("rx --plain --workers auto 1").contains("--workers"));
+}
+
+#[test]
 fn the_window_is_judged_by_the_end_that_knows() {
     // Dialling, 4 workers: 12 feet. Listening: 6, of the smallest size unless this end packs.
     assert!(complaint("tx --plain --window 11M h:1").contains("12 feet of 1MiB"));

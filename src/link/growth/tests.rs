@@ -192,8 +192,7 @@ fn limited(limit: u64, each: f64) -> Vec<u16> {
     let mut next = vec![now; usize::from(MOST)];
     for ms in 0..120_000 {
         now += MS;
-        for worker in (0..live).filter(|worker| next[usize::from(*worker)] <= now) {
-            let place = &mut next[usize::from(worker)];
+        for (worker, place) in (0..live).zip(&mut next).filter(|(_, place)| **place <= now) {
             match bucket.ask(now, WorkerId(worker.into()), link) {
                 Turn::Now(slice) => {
                     bytes += slice;
@@ -217,8 +216,8 @@ fn limited(limit: u64, each: f64) -> Vec<u16> {
 
 #[test]
 fn a_rate_that_the_connections_share_is_not_what_more_would_raise() {
-    assert_eq!(limited(20_000_000, 100e6), []);
-    assert_eq!(limited(20_000_000, 6e6), [], "four of them would carry a little more");
+    assert_eq!(limited(20_000_000, 100e6), [0; 0]);
+    assert_eq!(limited(20_000_000, 6e6), [0; 0], "four of them would carry a little more");
 }
 
 #[test]
