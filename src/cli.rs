@@ -14,9 +14,8 @@ mod ssh;
 pub use keys::Unkeyed;
 
 use crate::config::bytes::{format_bytes, parse_bytes};
-use crate::config::place::parse_workers;
 use crate::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
-use crate::config::{ProgressMode, Records, Verbosity};
+use crate::config::{ProgressMode, Records, Verbosity, Workers};
 use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::prbs::Prbs;
@@ -231,10 +230,12 @@ const CONNECTIONS: &str = "Connections";
 #[derive(Args)]
 #[command(next_help_heading = CONNECTIONS)]
 struct ConnectionArgs {
-    /// TCP connections over all DESTs together, at least one each; only where this end dials
+    /// TCP connections over all DESTs together, at least one each; only where this end dials. `auto`
+    /// begins with 4, adds some while that brings throughput, up to 64, and drops what brings none; a
+    /// DEST with ,workers=N keeps its N
     /// [default: 4]
-    #[arg(long, value_name = "N", value_parser = parse_workers)]
-    workers: Option<u16>,
+    #[arg(long, value_name = "N|auto", value_parser = Workers::parse)]
+    workers: Option<Workers>,
 }
 
 #[derive(Args)]
@@ -359,20 +360,24 @@ fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
 
 fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let (input, output) = (args.input.read()?, args.output.read()?);
-    let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
+    let workers = args.connections.workers.unwrap_or_default();
     let packaging = packaging(&args.packing);
-    let shaping = args.shaping.read(Some(workers))?;
-    let least_feet = min_window_feet(workers);
+    let shaping = args.shaping.read(Some(workers.at_first()))?;
+    let least_feet = min_window_feet(workers.at_first());
     let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
     let settings = config::Loop { common, input, output, packaging, shaping, workers };
     Ok(Unkeyed::new(Command::Loop(settings), key))
 }
 
-fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
+fn rendezvous(
+    places: &[String],
+    dials: bool,
+    workers: Option<Workers>,
+) -> Result<Rendezvous, Error> {
     if dials {
         let dests = places.iter().map(|place| Dest::parse(place)).collect::<Result<_, _>>()?;
-        return Rendezvous::dial(dests, workers.unwrap_or(config::DEFAULT_WORKERS));
+        return Rendezvous::dial(dests, workers.unwrap_or_default());
     }
     let listens = places.iter().map(|place| Listen::parse(place)).collect::<Result<_, _>>()?;
     match workers {

@@ -8,11 +8,15 @@
 mod accept;
 mod channel;
 mod dial;
+mod diallers;
+mod growth;
 mod limit;
 mod lobby;
 mod meet;
+mod quotas;
 mod roster;
 mod slots;
+mod steer;
 mod worker;
 
 pub use limit::Limit;
@@ -67,6 +71,8 @@ pub enum Event {
     Down(WorkerId, String),
     /// A way could not be taken; it is tried again.
     Missed(LinkId, Miss),
+    /// A connection is not needed any more: have it end, without loss.
+    Retire(WorkerId),
 }
 
 /// Why a way could not be taken.
@@ -156,8 +162,8 @@ pub fn start(
     };
     match rendezvous {
         Rendezvous::Dial { dests, workers } => {
-            let ways = dial::Ways { dests, workers: *workers, spare };
-            dial::start(ways, setup.wish, &setup.name, &crew)?;
+            let ways = diallers::Ways { dests, workers: *workers, spare };
+            diallers::start(ways, setup.wish, &setup.name, &crew)?;
         }
         Rendezvous::Listen(listens) => {
             let gate = Gate::new(Listener {

@@ -32,6 +32,22 @@ pub enum Fact {
         /// Why.
         cause: String,
     },
+    /// A connection that was not needed any more has ended.
+    Retired {
+        /// The connection.
+        worker: WorkerId,
+        /// The way it took.
+        link: LinkId,
+    },
+    /// A link is to have more connections or fewer.
+    Resized {
+        /// The link.
+        link: LinkId,
+        /// How many.
+        workers: u16,
+        /// Why.
+        cause: String,
+    },
     /// A link could not be taken.
     Missed {
         /// The link.

@@ -82,7 +82,8 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
 }
 
 fn wish(config: &config::Rx, has_spare: bool) -> Wish {
-    let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
+    let workers = config.rendezvous.most_workers(config.common.window_bytes, None);
+    let workers = workers.map(|workers| workers + u16::from(has_spare));
     let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
     Wish {
         foot_bytes: MAX_FOOT_BYTES,

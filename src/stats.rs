@@ -107,6 +107,8 @@ pub struct Stats {
     pub reinjected: Figure,
     /// Connections that ended before the stream did.
     pub lost_connections: Figure,
+    /// Connections that carry the stream, or did when it was over.
+    pub connections_in_use: Figure,
 
     /// The source has nothing to read.
     pub waiting_for_source: Flag,
@@ -199,6 +201,7 @@ impl Stats {
             nacks: Figure::default(),
             reinjected: Figure::default(),
             lost_connections: Figure::default(),
+            connections_in_use: Figure::default(),
             waiting_for_source: Flag::default(),
             packing_feet: Figure::default(),
             rung: Figure::default(),
@@ -296,6 +299,7 @@ impl Stats {
             feet: self.feet.now(),
             resent_feet: self.resent_feet.now(),
             lost_connections: self.lost_connections.now(),
+            connections_in_use: self.connections_in_use.now(),
             live_workers: self.live_workers(),
             unacked_feet: self.unacked_feet.now(),
             unsent_feet: self.unsent_feet.now(),
@@ -312,6 +316,18 @@ impl Stats {
     /// How feet are packed now, where that is adaptive.
     fn packing(&self) -> Option<Packing> {
         LADDER.get(self.rung.now().checked_sub(1)? as usize).copied()
+    }
+
+    /// Whether more could go over the connections, or come, as far as this end can see: nothing before them
+    /// or behind them is what is waited for.
+    pub fn waits_for_connections(&self) -> bool {
+        match self.role {
+            _ if self.sink_blocked.now() => false,
+            // A rate that all share stays what it is, however many they are.
+            Role::Sender if self.held_workers.now() > 0 => false,
+            Role::Sender => self.unsent_feet.now() > 0 && !self.window_blocked.now(),
+            Role::Receiver => self.unpacking_feet.now() < self.threads,
+        }
     }
 
     /// What holds the stream up at this moment, as far as this end can see.
@@ -359,6 +375,7 @@ pub struct Snapshot {
     pub feet: u64,
     pub resent_feet: u64,
     pub lost_connections: u64,
+    pub connections_in_use: u64,
     pub live_workers: usize,
     pub unacked_feet: u64,
     pub unsent_feet: u64,
@@ -433,6 +450,33 @@ mod tests {
         assert_eq!(stats.bottleneck(), Bottleneck::Decompression);
         stats.sink_blocked.set(true);
         assert_eq!(stats.bottleneck(), Bottleneck::Sink);
+    }
+
+    #[test]
+    fn a_sender_waits_for_connections_only_where_nothing_else_holds_it_up() {
+        let stats = Stats::new(Role::Sender, 2);
+        assert!(!stats.waits_for_connections(), "there is nothing to send");
+        stats.unsent_feet.set(1);
+        assert!(stats.waits_for_connections());
+        stats.held_workers.set(1);
+        assert!(!stats.waits_for_connections(), "the rate is what holds it up");
+        stats.held_workers.set(0);
+        stats.window_blocked.set(true);
+        assert!(!stats.waits_for_connections(), "the window, or a slow sink behind it");
+        stats.window_blocked.set(false);
+        stats.sink_blocked.set(true);
+        assert!(!stats.waits_for_connections());
+    }
+
+    #[test]
+    fn a_receiver_waits_for_connections_while_it_could_take_more() {
+        let stats = Stats::new(Role::Receiver, 2);
+        assert!(stats.waits_for_connections());
+        stats.unpacking_feet.add(2);
+        assert!(!stats.waits_for_connections());
+        stats.unpacking_feet.subtract(1);
+        stats.sink_blocked.set(true);
+        assert!(!stats.waits_for_connections());
     }
 
     #[test]

@@ -132,7 +132,10 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
 }
 
 fn wish(config: &config::Tx, has_spare: bool) -> Wish {
-    let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
+    let workers = config
+        .rendezvous
+        .most_workers(config.common.window_bytes, Some(config.packaging.foot_bytes));
+    let workers = workers.map(|workers| workers + u16::from(has_spare));
     let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
     Wish {
         foot_bytes: config.packaging.foot_bytes,

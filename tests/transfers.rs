@@ -5,6 +5,7 @@
 
 mod dialling;
 mod first;
+mod growing;
 mod limited;
 mod looping;
 mod matrix;

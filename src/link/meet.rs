@@ -169,7 +169,13 @@ pub fn meet(
                     }
                 }
                 Ok(event @ Event::Up { .. }) => return Ok(event),
-                Ok(Event::Frame(..) | Event::Written(_) | Event::Held(..) | Event::Down(..)) => {}
+                Ok(
+                    Event::Frame(..)
+                    | Event::Written(_)
+                    | Event::Held(..)
+                    | Event::Down(..)
+                    | Event::Retire(_),
+                ) => {}
                 Err(_) => return Err(gave_up("every connection", "its thread ended")),
             },
             recv(interrupt) -> error => match error {

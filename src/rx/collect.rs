@@ -185,6 +185,7 @@ impl Collect {
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),
+            Event::Retire(worker) => Input::Retire { worker },
             // Of feet only, and those a receiver never sends.
             Event::Written(_) | Event::Held(..) => return Ok(()),
         };
@@ -258,6 +259,7 @@ impl Collect {
                         handle.close(reason);
                     }
                 }
+                receiver::Event::Retired { worker } => self.roster.retire(worker),
                 receiver::Event::CloseSink(end) => self.order(Order::Close(end.digest)),
                 receiver::Event::Finished => self.finished = true,
                 receiver::Event::Failed(failure) => return Err(self.roster.error(failure)),

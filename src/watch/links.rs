@@ -128,6 +128,14 @@ impl Links {
                 self.detail(now, &format!("{worker} on {} is down: {cause}", self.name(link)));
                 self.link(now, link).down(now, cause);
             }
+            Fact::Retired { worker, link } => {
+                self.detail(now, &format!("{worker} on {} is not needed", self.name(link)));
+                self.link(now, link).retired();
+            }
+            Fact::Resized { link, workers, cause } => {
+                let name = self.name(link);
+                self.detail(now, &format!("{name} is to have {workers} connections: {cause}"));
+            }
             Fact::Missed { link, cause } => {
                 self.detail(now, &format!("no connection on {}: {cause}", self.name(link)));
                 let is_met = self.met.is_some();
@@ -309,6 +317,11 @@ impl Link {
         if self.connections == 0 {
             self.lose(now, cause);
         }
+    }
+
+    /// One connection less, and none was lost.
+    fn retired(&mut self) {
+        self.connections = self.connections.saturating_sub(1);
     }
 
     fn missed(&mut self, now: Instant, cause: String, is_met: bool) {

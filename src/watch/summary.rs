@@ -27,7 +27,7 @@ pub(super) fn last_line(
     let ratio = figures::ratio(of.stream_bytes, of.wire_bytes).unwrap_or(1.0);
     format!(
         "viamillipede: {verb} {} bytes ({}) as {} on the wire (ratio {ratio:.2}) in {}: {} stream, {} wire; \
-         {}, {} sent again, {} lost; bottleneck: {bottleneck}",
+         {}, {} sent again, {} lost, {} in use; bottleneck: {bottleneck}",
         of.stream_bytes,
         figures::bytes(of.stream_bytes),
         of.wire_bytes,
@@ -37,6 +37,7 @@ pub(super) fn last_line(
         figures::count(of.feet, "foot", "feet"),
         of.resent_feet,
         figures::count(of.lost_connections, "connection", "connections"),
+        of.connections_in_use,
     )
 }
 
@@ -49,10 +50,11 @@ pub(super) fn block(
 ) -> String {
     let mut block = format!("viamillipede: {}\n", progress::text(of, rates));
     block += &format!(
-        "  {}, {} sent again, {} lost, {} on the wire\n",
+        "  {}, {} sent again, {} lost, {} in use, {} on the wire\n",
         figures::count(of.feet, "foot", "feet"),
         of.resent_feet,
         figures::count(of.lost_connections, "connection", "connections"),
+        of.connections_in_use,
         figures::bytes(of.wire_bytes),
     );
     block += &format!(
@@ -105,6 +107,7 @@ mod tests {
         stats.feet.set(1024);
         stats.resent_feet.set(3);
         stats.lost_connections.set(1);
+        stats.connections_in_use.set(4);
         stats.limit.set(1300);
         stats.cumulative.set(1024);
         stats.start();
@@ -116,7 +119,7 @@ mod tests {
         let line = last_line(&stats().snapshot(), Duration::from_millis(12_345), "network", true);
         let expected = "viamillipede: sent 1073741824 bytes (1.07 GB) as 536870912 on the wire \
                         (ratio 2.00) in 12.3 s: 87.0 MB/s stream, 43.5 MB/s wire; 1024 feet, \
-                        3 sent again, 1 connection lost; bottleneck: network";
+                        3 sent again, 1 connection lost, 4 in use; bottleneck: network";
         assert_eq!(line, expected);
     }
 

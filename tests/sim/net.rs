@@ -444,6 +444,6 @@ fn wire_bytes(frame: &Frame) -> (u64, u64) {
         Frame::Ack(ack) => (66 + 16 * ack.ranges.len() as u64, 0),
         Frame::Abort(abort) => (14 + abort.reason.len() as u64, 0),
         Frame::End(_) | Frame::Done(_) => (62, 0),
-        Frame::Nack { .. } | Frame::Ping(_) | Frame::DoneAck => (24, 0),
+        Frame::Nack { .. } | Frame::Ping(_) | Frame::DoneAck | Frame::Retire => (24, 0),
     }
 }
