@@ -119,8 +119,8 @@ impl Worker {
         let (counted, committed) = (carried(&channel, crew.role), channel.committed_bytes());
         let mut share = Share::new(crew.limit.clone(), id, row.link, Arc::clone(&crew.stats));
         share.spend(committed); // what it took to get here
-        let mut room = vec![0; READ_AHEAD.max(read_ahead.len())];
-        room[..read_ahead.len()].copy_from_slice(&read_ahead);
+        let (ahead, mut room) = (read_ahead.len(), read_ahead);
+        room.resize(READ_AHEAD.max(ahead), 0);
         let worker = Worker {
             id,
             channel,
@@ -136,7 +136,7 @@ impl Worker {
             head_written: 0,
             foot: None,
             read_ahead: room.into_boxed_slice(),
-            ahead: read_ahead.len(),
+            ahead,
             incoming: None,
             next_look: Instant::now(),
             hang_up: None,
