@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::prbs::Prbs;
 use crate::proto::hello::min_window_feet;
-use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
+use crate::version;
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
@@ -101,8 +102,8 @@ Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6
 
 /// Carries one pipe from a host to another over several TCP connections, whole or not at all
 #[derive(Parser)]
-#[command(name = "viamillipede", version, color = ColorChoice::Never, after_help = EXAMPLES)]
-#[command(disable_help_subcommand = true)]
+#[command(name = "viamillipede", version, long_version = version::long())]
+#[command(color = ColorChoice::Never, after_help = EXAMPLES, disable_help_subcommand = true)]
 struct Line {
     #[command(subcommand)]
     command: Sub,
@@ -290,9 +291,9 @@ struct CommonArgs {
     /// Say nothing but errors and what was asked for
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more
-    #[arg(short, long)]
-    verbose: bool,
+    /// Say more: each connection too; twice for how each comes about and goes
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -413,8 +414,9 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
         },
         verbosity: match (args.quiet, args.verbose) {
             (true, _) => Verbosity::Quiet,
-            (false, true) => Verbosity::Verbose,
-            (false, false) => Verbosity::Normal,
+            (false, 0) => Verbosity::Normal,
+            (false, 1) => Verbosity::Verbose,
+            (false, 2..) => Verbosity::VeryVerbose,
         },
         records: Records { stats: args.stats, metrics: args.metrics },
     })

@@ -63,6 +63,11 @@ impl fmt::Display for Packing {
     }
 }
 
+/// The version of the zstd that is linked.
+pub fn zstd_version() -> &'static str {
+    zstd_safe::version_string()
+}
+
 /// Length of the buffer that packing a foot may need.
 ///
 /// More than the foot, though nothing that long is ever sent: lz4 does not start without room for

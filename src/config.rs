@@ -207,6 +207,8 @@ pub enum Verbosity {
     Normal,
     /// Each connection too.
     Verbose,
+    /// How each connection comes about and goes, and how the window moves.
+    VeryVerbose,
 }
 
 impl Command {

@@ -94,7 +94,7 @@
 //! - [`prbs`]: a stream to try a way with.
 //! - [`ssh`]: the other end started through ssh, to push to it or to pull from it.
 //! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
-//!   [`error`]: what can go wrong, and the exit codes.
+//!   [`error`]: what can go wrong, and the exit codes; [`version`]: what was built.
 
 pub mod both;
 mod cancel;
@@ -125,4 +125,5 @@ pub mod stdio;
 mod team;
 mod tls;
 pub mod tx;
+pub mod version;
 pub mod watch;

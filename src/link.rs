@@ -42,6 +42,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tracing::debug;
 
 /// Events that wait for the owner. Workers block when it is full, which only slows their sockets;
 /// a few for each of the most workers that there can be.
@@ -162,6 +163,9 @@ pub fn start(
     };
     match rendezvous {
         Rendezvous::Dial { dests, workers } => {
+            for (link, dest) in dests.iter().enumerate() {
+                debug!(link, %dest, "dialled from now on");
+            }
             let ways = diallers::Ways { dests, workers: *workers, spare };
             diallers::start(ways, setup.wish, &setup.name, &crew)?;
         }

@@ -20,7 +20,7 @@ use viamillipede::source::Source;
 use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
 use viamillipede::watch::say::Say;
-use viamillipede::watch::{Watch, ready};
+use viamillipede::watch::{self, Watch, ready};
 use viamillipede::{both, rx, sink, ssh, tx};
 
 /// How long the last words may take on a stderr that blocks.
@@ -72,6 +72,7 @@ fn carry(command: &Command, key: &Found, say: &Say) -> Result<(), Error> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let stats = Arc::new(Stats::new(role, threads));
     let say = say.at(common.verbosity);
+    watch::log(&say, common.verbosity);
     let (stop, interrupt) = bounded(2);
     let stop_on_signal = stop.clone();
     let on_signal = move |signal| {

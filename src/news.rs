@@ -1,10 +1,11 @@
 //! What becomes of links and connections, as facts for whoever watches.
 //!
-//! Told by those to whom it happens, and never in their way. Does not know what people see of it
-//! ([`crate::watch`]).
+//! Told by those to whom it happens, and never in their way; each is an event of `tracing` too, for who wants
+//! detail. Does not know what people see of it ([`crate::watch`]).
 
 use crate::proto::{LinkId, WorkerId};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing::debug;
 
 /// Facts that may wait. Who watches never blocks, so nobody waits long for a place.
 const QUEUE: usize = 256;
@@ -92,9 +93,35 @@ impl News {
 
     /// Tells a fact.
     pub fn tell(&self, fact: Fact) {
+        fact.log();
         if let Some(facts) = &self.0 {
             // Nobody hears it when the run is over.
             let _ = facts.send(fact);
+        }
+    }
+}
+
+impl Fact {
+    /// Only what happened: what it comes to is for those who hear of all of it.
+    fn log(&self) {
+        match self {
+            Fact::Dialling(names) => debug!(?names, "ways to the other end"),
+            Fact::Up { worker: WorkerId(worker), link: LinkId(link), peer } => {
+                debug!(worker, link, peer, "connection is up");
+            }
+            Fact::Down { worker: WorkerId(worker), link: LinkId(link), cause } => {
+                debug!(worker, link, cause, "connection is down");
+            }
+            Fact::Retired { worker: WorkerId(worker), link: LinkId(link) } => {
+                debug!(worker, link, "connection is not needed");
+            }
+            Fact::Resized { link: LinkId(link), workers, cause } => {
+                debug!(link, workers, cause, "connections wanted");
+            }
+            Fact::Missed { link: LinkId(link), cause } => debug!(link, cause, "no connection"),
+            Fact::Refused { peer, cause, others } => debug!(peer, cause, others, "caller refused"),
+            Fact::PassedOver(LinkId(link)) => debug!(link, "passed over"),
+            Fact::Short(_) | Fact::RateKept(_) | Fact::Over => {}
         }
     }
 }

@@ -197,6 +197,15 @@ fn provider() -> CryptoProvider {
     }
 }
 
+/// What protects connections, and with what: the key exchange, and the cipher that this machine prefers.
+pub fn describe() -> String {
+    let provider = provider();
+    let groups = provider.kx_groups.iter().map(|group| format!("{:?}", group.name()));
+    let suites = provider.cipher_suites.iter().map(|suite| format!("{:?}", suite.suite()));
+    let parts: Vec<String> = groups.chain(suites.take(1)).collect();
+    format!("TLS 1.3 (rustls, aws-lc): {}", parts.join(", "))
+}
+
 /// Whether the processor has AES.
 fn has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]

@@ -5,17 +5,21 @@
 //! figures alone, and goes on the same when nobody reads what is said.
 
 mod bar;
+mod budget;
 mod evidence;
 mod figures;
 mod files;
 mod lanes;
 mod links;
+mod log;
 mod progress;
 pub mod ready;
 mod record;
 pub mod say;
 mod signals;
 mod summary;
+
+pub use log::start as log;
 
 use crate::config::Common;
 use crate::error::Error;
@@ -26,13 +30,14 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
 use evidence::{Processors, evidence};
 use files::Files;
 use lanes::Lanes;
-use links::{Line, Links};
+use links::Links;
 use progress::{Meter, Progress, Rates, Seen};
 use record::{End, Record};
 use say::Say;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+use tracing::trace;
 
 /// How often the figures are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -92,6 +97,7 @@ impl Watch {
             processors: None,
             files: Files::open(&settings.records, say)?,
             ticks: 0,
+            window: (0, 0),
         };
         let (news, facts) = News::channel();
         let thread = Builder::new()
@@ -151,6 +157,8 @@ struct Watcher {
     processors: Option<Processors>,
     files: Files,
     ticks: u32,
+    /// Feet below these are verified, and may be sent, as it was last told in detail.
+    window: (u64, u64),
 }
 
 impl Watcher {
@@ -161,13 +169,8 @@ impl Watcher {
             select! {
                 recv(controls) -> asked => match asked {
                     Ok(Control::Summary) => self.say_how_it_stands(),
-                    Ok(Control::Stop) | Err(_) => {
-                        let now = Instant::now();
-                        facts.try_iter().for_each(|fact| self.links.hear(now, fact));
-                        // What is behind us is no news any more, but the detail is asked for.
-                        self.tell(now, |line| matches!(line, Line::Detail(_)));
-                        return self;
-                    }
+                    // What is behind us is no news any more.
+                    Ok(Control::Stop) | Err(_) => return self,
                 },
                 recv(facts) -> fact => match fact {
                     Ok(fact) => self.links.hear(Instant::now(), fact),
@@ -188,9 +191,15 @@ impl Watcher {
         }
         let seen = Seen { snapshot: &snapshot, rates: self.rates(), lanes: &self.lanes };
         self.show.tick(now, &seen, &self.say);
-        self.tell(now, |_| true);
+        while let Some(line) = self.links.poll(now) {
+            self.say.note(&line);
+        }
         self.ticks = self.ticks.wrapping_add(1);
-        if self.files.are_wanted() && self.ticks.is_multiple_of(LINE_EVERY) {
+        let is_full_second = self.ticks.is_multiple_of(LINE_EVERY);
+        if is_full_second && self.window != (snapshot.cumulative, snapshot.limit) {
+            self.log_window(&snapshot);
+        }
+        if is_full_second && self.files.are_wanted() {
             let record = self.record(&snapshot, None);
             self.files.line(record.json());
             if self.files.have_metrics() && self.ticks.is_multiple_of(PAGE_EVERY) {
@@ -244,14 +253,9 @@ impl Watcher {
         self.files.flush();
     }
 
-    /// Says what there is to say of links, if it is `wanted`.
-    fn tell(&mut self, now: Instant, wanted: impl Fn(&Line) -> bool) {
-        while let Some(line) = self.links.poll(now) {
-            match line {
-                unwanted if !wanted(&unwanted) => {}
-                Line::Note(text) => self.say.note(&text),
-                Line::Detail(text) => self.say.detail(&text),
-            }
-        }
+    fn log_window(&mut self, snapshot: &Snapshot) {
+        let Snapshot { cumulative, limit, unacked_feet, unsent_feet, .. } = *snapshot;
+        self.window = (cumulative, limit);
+        trace!(verified = cumulative, limit, unacked_feet, unsent_feet, "window");
     }
 }

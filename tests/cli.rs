@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
+use viamillipede::proto::hello::VERSIONS;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_viamillipede");
 
@@ -163,9 +164,29 @@ fn help_and_version_go_to_stdout() {
         let shown = String::from_utf8(output.stdout).expect("UTF-8 on stdout");
         assert!(shown.contains("viamillipede") && !shown.contains('\x1b'), "{line}: {shown}");
     }
-    let version = run("--version").stdout;
-    let expected = concat!("viamillipede ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!(String::from_utf8_lossy(&version), expected);
+}
+
+/// `-V` for programs, `--version` for reports of bugs.
+#[test]
+fn a_version_tells_what_was_built_and_a_short_one_does_not() {
+    let shown = |flag| String::from_utf8(run(flag).stdout).expect("UTF-8 on stdout");
+    let first = concat!("viamillipede ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(shown("-V"), first);
+    let long = shown("--version");
+    let rest = long.strip_prefix(first).unwrap_or_else(|| panic!("{long}"));
+    let lines = rest.lines().map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{long}")));
+    let lines: Vec<(&str, &str)> = lines.collect();
+    let names: Vec<&str> = lines.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["protocol", "compression", "encryption", "platform"]);
+    let told = |name| lines.iter().find(|line| line.0 == name).map(|line| line.1).expect("a line");
+    let spoken = [VERSIONS.start(), VERSIONS.end()].map(u16::to_string);
+    assert!(spoken.iter().all(|version| told("protocol").contains(version)), "{long}");
+    let zstd = told("compression").strip_prefix("zstd ").and_then(|text| text.split_once(", lz4"));
+    let numbers: Vec<&str> = zstd.unwrap_or_else(|| panic!("{long}")).0.split('.').collect();
+    assert!(numbers.len() == 3 && numbers.iter().all(|it| it.parse::<u32>().is_ok()), "{long}");
+    assert!(told("encryption").starts_with("TLS 1.3 (rustls, aws-lc): X25519MLKEM768, TLS13_"));
+    let here = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    assert!(told("platform").starts_with(&here), "{long}");
 }
 
 #[test]

@@ -15,7 +15,9 @@ pub(super) fn completions(shell: Shell, mut line: Command) -> String {
 }
 
 /// Each page of section 1 with the name of its file: of the program first, then of each command.
-pub(super) fn pages(mut line: Command) -> Result<Vec<(String, String)>, Error> {
+pub(super) fn pages(line: Command) -> Result<Vec<(String, String)>, Error> {
+    // A page is about the program, not about one build of it.
+    let mut line = line.long_version(None);
     line.build();
     let commands = line.get_subcommands().filter(|command| !command.is_hide_set());
     // clap calls a command by its whole line; the pages of git and others have a dash there.

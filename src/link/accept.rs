@@ -26,6 +26,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, T
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
+use tracing::trace;
 
 /// How long a caller may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
@@ -214,6 +215,7 @@ impl Door {
         // Its own fault, or of the moment: it may call again.
         let channel = net::adopt(stream.into()).and_then(|socket| self.crew.channel(socket));
         let Ok(channel) = channel else { return };
+        trace!(%peer, "caller");
         let (origin, until) = (Origin::of(peer.ip()), Instant::now() + HELLO);
         self.callers.push(Caller::new(channel, peer, origin, until));
         let place = lobby::surplus(&self.origins(), |it| self.is_known(it), lot());
@@ -253,6 +255,7 @@ impl Door {
     }
 
     fn turn_away(&mut self, peer: SocketAddr, cause: &str) {
+        trace!(%peer, cause, "caller is turned away");
         if let Some(others) = self.turned_away.count(Instant::now()) {
             let peer = peer.ip().to_canonical().to_string();
             self.crew.news.tell(Fact::Refused { peer, cause: cause.to_owned(), others });
@@ -301,6 +304,7 @@ impl Door {
             }
         })?;
         let (id, link) = (self.crew.next_worker(), LinkId(hello.link));
+        trace!(%peer, worker = id.0, link = link.0, kind = ?hello.kind, "caller has said hello");
         let row = self.crew.stats.join(id, link, peer.to_string());
         let inlet = (self.crew.inlet)(&welcome.settled);
         let made = Worker::new(id, channel, heard, outbox, inlet, row, self.crew.clone());

@@ -22,6 +22,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tracing::trace;
 
 /// How long a DEST may take to connect, with all its addresses.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -121,6 +122,7 @@ impl Dialler {
             if self.welcomed.get().is_some() && !is_short {
                 wait = wait.min(MAX_REJOIN_WAIT);
             }
+            trace!(link = self.link.0, thread = self.index, ?wait, "dials again");
             if !matches!(self.crew.cancel.sleep(wait), Ok(false)) {
                 return;
             }
@@ -201,9 +203,13 @@ impl Dialler {
         let cancel = &self.crew.cancel;
         // Whoever is short of descriptors finds out before the other end is told anything.
         let outbox = Outbox::new()?;
+        let (link, thread, began) = (self.link.0, self.index, Instant::now());
+        trace!(link, thread, "dialling");
         let (socket, peer) = self.connect()?;
+        trace!(link, thread, peer, after = ?began.elapsed(), "connected");
         let mut channel = self.crew.channel(socket)?;
         let opened = persist(&mut channel, cancel, Instant::now() + ANSWER, Channel::open);
+        trace!(link, thread, after = ?began.elapsed(), ok = opened.is_ok(), "handshake is over");
         let Some(claim) = self.slots.claim(self.link, self.index) else { return Ok(None) };
         if let Err(error) = opened {
             if !is_plain(&error) {
@@ -222,6 +228,8 @@ impl Dialler {
         channel.say(&hello)?;
         let (answer, read_ahead) = read_answer(&mut channel, Vec::new(), cancel, asked + ANSWER)?;
         let rtt = asked.elapsed();
+        let is_welcome = matches!(answer, Answer::Welcome(_));
+        trace!(link, thread, kind = ?self.hello.kind, is_welcome, ?rtt, "hello is answered");
         Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, outbox, claim }))
     }
 

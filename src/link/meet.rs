@@ -8,12 +8,13 @@ use crate::error::{Error, plain};
 use crate::net;
 use crate::news::{Fact, News};
 use crate::proto::LinkId;
-use crate::proto::hello::RefusalKind;
+use crate::proto::hello::{RefusalKind, Settled};
 use crate::tls::TlsError;
 use crossbeam_channel::{Receiver, after, never, select};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
+use tracing::info;
 
 /// Links that are told of where this end listens: how many there are is for the other end to say.
 const MOST_TOLD: usize = 8;
@@ -168,7 +169,11 @@ pub fn meet(
                         return Err(refused);
                     }
                 }
-                Ok(event @ Event::Up { .. }) => return Ok(event),
+                Ok(event @ Event::Up { settled, .. }) => {
+                    let Settled { foot_bytes, workers, window_bytes, verify, .. } = settled;
+                    info!(foot_bytes, workers, window_bytes, verify, "the ends have met");
+                    return Ok(event);
+                }
                 Ok(
                     Event::Frame(..)
                     | Event::Written(_)

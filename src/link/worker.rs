@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use tracing::trace;
 
 /// Room for what is read beside feet: the largest frame, and a little of what follows.
 const READ_AHEAD: usize = 16 << 10;
@@ -158,6 +159,8 @@ impl Worker {
         };
         self.row.set_tcp(net::tcp_info(&self.channel));
         self.stats().leave(self.id);
+        let (worker, feet, bytes) = (self.id.0, self.row.feet.now(), self.row.bytes.now());
+        trace!(worker, reason = ended.to_string(), feet, bytes, "connection is closed");
         // A disconnected channel means that the run is over.
         let _ = self.crew.events.send(Event::Down(self.id, ended.to_string()));
     }

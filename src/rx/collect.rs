@@ -21,6 +21,7 @@ use crossbeam_channel::{Receiver, never, select};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::debug;
 
 /// Messages of one kind that are handled before the state machine is asked again.
 const BUNDLE: usize = 64;
@@ -218,6 +219,7 @@ impl Collect {
                 self.admission.release(self.machine.written());
             }
             Report::Closed(digest) => {
+                debug!(bytes = self.stats.stream_bytes.now(), "sink has succeeded");
                 (self.digest, self.is_delivered) = (digest, true);
                 self.machine.handle(now, Input::SinkClosed { digest });
             }

@@ -15,8 +15,8 @@ use crate::error::{Error, plain};
 use crate::foot::MIN_FOOT_BYTES;
 use crate::source::Source;
 use crate::stats::{Role, Stats};
-use crate::watch::Watch;
 use crate::watch::say::Say;
+use crate::watch::{self, Watch};
 use crate::{rx, sink, stdio, tx};
 use crossbeam_channel::{Sender, after, bounded};
 use nix::poll::PollFlags;
@@ -108,6 +108,7 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
     let stop_on_signal = stop.clone();
     let on_signal = move |signal| drop(stop_on_signal.try_send(Error::Signal(signal)));
     let say = say.at(common.verbosity);
+    watch::log(&say, common.verbosity);
     let watch = Watch::start(Arc::clone(&stats), &say, &common, Vec::new(), on_signal)?;
     let news = watch.news();
     let door = Arc::new(OnceLock::new());

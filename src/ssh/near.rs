@@ -76,7 +76,7 @@ fn order(config: &config::Ssh) -> Order {
         patience: common.patience,
         // What there is to say is said here.
         verbosity: match common.verbosity {
-            Verbosity::Verbose => Verbosity::Verbose,
+            detailed @ (Verbosity::Verbose | Verbosity::VeryVerbose) => detailed,
             Verbosity::Normal | Verbosity::Quiet => Verbosity::Quiet,
         },
         ports,

@@ -98,6 +98,7 @@ impl Order {
             Verbosity::Quiet => 0,
             Verbosity::Normal => 1,
             Verbosity::Verbose => 2,
+            Verbosity::VeryVerbose => 3,
         });
         put_number(&mut out, self.ports.len());
         for port in &self.ports {
@@ -137,6 +138,7 @@ impl Order {
                 0 => Verbosity::Quiet,
                 1 => Verbosity::Normal,
                 2 => Verbosity::Verbose,
+                3 => Verbosity::VeryVerbose,
                 _ => return Err(OrderError::Value("verbosity")),
             },
             ports: ports(&mut fields)?,

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::debug;
 
 /// Messages of one kind that are handled before the state machine is asked again: acks and writes
 /// come in bundles, and one look serves them all.
@@ -136,6 +137,7 @@ impl Dispatch {
                 recv(progress) -> message => match message {
                     Ok(Progress::Digested(stretch)) => self.digested(stretch),
                     Ok(Progress::Finished { feet, bytes }) => {
+                        debug!(feet, bytes, "source has ended");
                         self.finished = Some((feet, bytes));
                         self.finish();
                     }

@@ -3,6 +3,7 @@
 //!
 //! Pure: facts and the time go in, lines come out. Does not know where they are written.
 
+use super::budget::Budget;
 use crate::error::one_line;
 use crate::news::Fact;
 use crate::proto::LinkId;
@@ -21,19 +22,8 @@ const QUIET: Duration = Duration::from_secs(10);
 const REPEAT: Duration = Duration::from_secs(60);
 /// A link lost as often as this in [`QUIET`] is news even if it always came back at once.
 const FLAPS: u32 = 3;
-/// Most lines of detail in a second.
-const DETAILS: u32 = 20;
 /// Most lines about links in [`QUIET`], however many there are.
 const NOTES: u32 = 20;
-
-/// Something to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
-    /// Unless we are quiet.
-    Note(String),
-    /// If more detail is wanted.
-    Detail(String),
-}
 
 /// All links, as people know them.
 #[derive(Debug)]
@@ -51,9 +41,8 @@ pub(super) struct Links {
     /// What this machine was last said to be short of.
     shortage: Option<String>,
     refusals: Refusals,
-    details: Budget,
     notes: Budget,
-    lines: VecDeque<Line>,
+    lines: VecDeque<String>,
 }
 
 /// One link. It is down when it has no connection and something has gone wrong.
@@ -83,16 +72,6 @@ struct Refusals {
     others: u32,
 }
 
-/// How many lines of one sort may be said in a while.
-#[derive(Debug)]
-struct Budget {
-    most: u32,
-    time: Duration,
-    since: Instant,
-    said: u32,
-    left_out: u32,
-}
-
 impl Links {
     /// No link has been heard of. `names` are those that are dialled, none where this end listens.
     pub(super) fn new(names: Vec<String>, patience: Option<Duration>, now: Instant) -> Links {
@@ -106,7 +85,6 @@ impl Links {
             trouble: None,
             shortage: None,
             refusals: Refusals::default(),
-            details: Budget::new(DETAILS, Duration::from_secs(1), now),
             notes: Budget::new(NOTES, QUIET, now),
             lines: VecDeque::new(),
         }
@@ -119,25 +97,14 @@ impl Links {
         }
         match fact {
             Fact::Dialling(names) => (self.names, self.began) = (names, now),
-            Fact::Up { worker, link, peer } => {
+            Fact::Up { link, peer, .. } => {
                 self.link(now, link).up(now, &peer);
                 self.meet(now, link);
-                self.detail(now, &format!("{worker} to {peer} is up on {}", self.name(link)));
             }
-            Fact::Down { worker, link, cause } => {
-                self.detail(now, &format!("{worker} on {} is down: {cause}", self.name(link)));
-                self.link(now, link).down(now, cause);
-            }
-            Fact::Retired { worker, link } => {
-                self.detail(now, &format!("{worker} on {} is not needed", self.name(link)));
-                self.link(now, link).retired();
-            }
-            Fact::Resized { link, workers, cause } => {
-                let name = self.name(link);
-                self.detail(now, &format!("{name} is to have {workers} connections: {cause}"));
-            }
+            Fact::Retired { link, .. } => self.link(now, link).retired(),
+            Fact::Resized { .. } => {}
+            Fact::Down { link, cause, .. } => self.link(now, link).down(now, cause),
             Fact::Missed { link, cause } => {
-                self.detail(now, &format!("no connection on {}: {cause}", self.name(link)));
                 let is_met = self.met.is_some();
                 self.link(now, link).missed(now, cause, is_met);
             }
@@ -148,9 +115,7 @@ impl Links {
                 }
             }
             Fact::Refused { peer, cause, others } => {
-                let text = format!("refused {peer}: {cause}");
-                self.detail(now, &text);
-                self.refusals.hear(now, text, others);
+                self.refusals.hear(now, format!("refused {peer}: {cause}"), others);
             }
             Fact::RateKept(cause) => self.note(&format!("{cause}; keeping to the last rate")),
             Fact::PassedOver(link) => {
@@ -160,15 +125,15 @@ impl Links {
                 }
             }
             Fact::Over => {
+                // What is behind us is no news any more.
                 self.is_over = true;
-                // Nobody may have looked yet, and the detail is asked for.
-                self.lines.retain(|line| matches!(line, Line::Detail(_)));
+                self.lines.clear();
             }
         }
     }
 
     /// What is to be said now; to be asked until there is nothing, every now and then.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<Line> {
+    pub(super) fn poll(&mut self, now: Instant) -> Option<String> {
         if self.lines.is_empty() && !self.is_over {
             self.look(now);
         }
@@ -254,37 +219,7 @@ impl Links {
     }
 
     fn note(&mut self, text: &str) {
-        self.lines.push_back(Line::Note(format!("viamillipede: {}", one_line(text))));
-    }
-
-    fn detail(&mut self, now: Instant, text: &str) {
-        let (left_out, is_said) = self.details.spend(now);
-        if let Some(text) = left_out {
-            self.lines.push_back(Line::Detail(format!("viamillipede: {text}")));
-        }
-        if is_said {
-            self.lines.push_back(Line::Detail(format!("viamillipede: {}", one_line(text))));
-        }
-    }
-}
-
-impl Budget {
-    fn new(most: u32, time: Duration, now: Instant) -> Budget {
-        Budget { most, time, since: now, said: 0, left_out: 0 }
-    }
-
-    /// One more line: what is to be said before it of those that were left out, and whether it is said.
-    fn spend(&mut self, now: Instant) -> (Option<String>, bool) {
-        let mut told = None;
-        if now >= self.since + self.time {
-            let text = format!("{} such lines were left out", self.left_out);
-            told = (self.left_out > 0).then_some(text);
-            *self = Budget::new(self.most, self.time, now);
-        }
-        let is_said = self.said < self.most;
-        self.said += u32::from(is_said);
-        self.left_out += u32::from(!is_said);
-        (told, is_said)
+        self.lines.push_back(format!("viamillipede: {}", one_line(text)));
     }
 }
 

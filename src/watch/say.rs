@@ -84,10 +84,12 @@ impl Say {
         }
     }
 
-    /// Says this if more detail is wanted.
-    pub fn detail(&self, text: &str) {
-        if self.verbosity >= Verbosity::Verbose {
-            self.always(text);
+    /// Says this if there is room to spare: detail must not crowd out what is said of more weight.
+    pub(super) fn spare(&self, text: String) {
+        if self.queue.len() >= self.queue.capacity().unwrap_or(QUEUE) / 2
+            || self.queue.try_send(Show::Text(text)).is_err()
+        {
+            self.dropped.fetch_add(1, Relaxed);
         }
     }
 
@@ -147,6 +149,20 @@ fn put(text: &str) {
 }
 
 #[cfg(test)]
+impl Say {
+    /// One whose texts are kept, and what they were.
+    pub(super) fn kept() -> (Say, impl FnOnce() -> Vec<String>) {
+        let (queue, shows) = bounded(8 * QUEUE);
+        let (dropped, is_last) = (Arc::default(), Arc::default());
+        let texts = move || {
+            let text = |show| if let Show::Text(text) = show { Some(text) } else { None };
+            shows.try_iter().filter_map(text).collect()
+        };
+        (Say { queue, dropped, is_last, verbosity: Verbosity::Normal }, texts)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -194,14 +210,24 @@ mod tests {
     }
 
     #[test]
-    fn verbosity_chooses_what_is_said() {
+    fn quiet_ends_say_no_notes() {
         let (say, shows) = stuck();
         for verbosity in [Verbosity::Quiet, Verbosity::Normal, Verbosity::Verbose] {
-            let say = say.at(verbosity);
-            say.note("n");
-            say.detail("d");
+            say.at(verbosity).note("n");
             let said = shows.try_iter().count();
-            assert_eq!(said, verbosity as usize, "{verbosity:?}");
+            assert_eq!(said, usize::from(verbosity > Verbosity::Quiet), "{verbosity:?}");
         }
+    }
+
+    #[test]
+    fn detail_leaves_room_for_what_has_more_weight() {
+        let (queue, shows) = bounded(QUEUE);
+        let say = Say { queue, ..stuck().0 };
+        for _ in 0..QUEUE {
+            say.spare("detail".into());
+        }
+        say.always("an error");
+        assert_eq!(shows.len(), QUEUE / 2 + 1);
+        assert_eq!(say.dropped.load(Relaxed), QUEUE as u64 / 2);
     }
 }

@@ -259,8 +259,9 @@ fn a_stranger_cannot_say_how_many_connections_the_session_has() {
     });
     let line = format!("tx --plain --workers 8 127.0.0.1:{} 127.0.0.1:{port}", relay.port);
     let mut pair = [harness::End::start(&line), rx];
-    let up =
-        |count| pair[1].hears(|said| (said.matches(" is up on ").count() >= count).then_some(()));
+    let up = |count| {
+        pair[1].hears(|said| (said.matches("connection is up").count() >= count).then_some(()));
+    };
     up(4);
     for _ in 0..8 {
         lies.recv_timeout(MARGIN).expect("it is dialled again and again");

@@ -1,11 +1,13 @@
 //! What both ends say while they carry, and that saying it never disturbs the stream.
 
-use super::stream::{Pair, Stream, Tally, pour};
+use super::stream::{Pair, Stream, pour};
 use crate::harness::{End, is_full, viamillipede};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
+use std::iter;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -129,35 +131,105 @@ fn an_end_that_waits_says_so() {
     Pair { tx: End::start(&format!("tx --plain {address}")), rx }.carry(Stream::new(8, 1));
 }
 
+/// The lines of a block, with a `#` for what may be anything.
+const BLOCK: [&str; 3] = [
+    "viamillipede: #B, #B/s, #, bottleneck: #, #B/s mean, #B/s on the wire#",
+    "  # f#t, # sent again, # connection# lost, #B on the wire",
+    "  window: feet below # are verified, below # may be sent; # unacked, # unsent",
+];
+const WORKER: &str = "  worker # on link # to #:#: #, # f#t, #B, for # s";
+const OTHERS: [&str; 4] = [
+    "viamillipede: # bytes (#) as # on the wire (ratio #) in #; # feet, #; bottleneck: #",
+    "viamillipede: blake3 #",
+    "viamillipede: listening on 127.0.0.1:# (plain, without encryption or authentication)",
+    "viamillipede: # messages are missing here",
+];
+
+/// Whether the line has this shape from its start to its end.
+fn is_whole(line: &str, shape: &str) -> bool {
+    let mut words: Vec<&str> = shape.split('#').collect();
+    let last = words.pop().unwrap_or_default();
+    let Some(rest) = line.strip_suffix(last) else { return false };
+    let after = |rest: &'_ str, word: &str| rest.find(word).map(|at| at + word.len());
+    let mut place = 0;
+    line.starts_with(words[0])
+        && words.iter().all(|word| after(&rest[place..], word).map(|at| place += at).is_some())
+}
+
+/// Signals that each end gets, as fast as they can be sent.
+const ASKED: usize = 4000;
+
+/// The source goes on until the last signal is sent, so all of them meet a running stream.
 #[test]
 fn whoever_asks_is_told_and_the_stream_goes_on() {
     let mut pair = Pair::start("--zstd 1 --verify", "");
-    let mut stream = Stream::new(5, SIZE);
+    let mut stream = Stream::new(5, u64::MAX);
     begin(&mut pair, &mut stream);
 
     let mut stdin = pair.tx.stdin.take().expect("stdin is a pipe");
     let mut stdout = pair.rx.stdout.take().expect("stdout is a pipe");
-    let received = thread::spawn(move || pour(&mut stdout, &mut io::sink()));
-    let (mut chunk, mut sent) = (vec![0; 16 << 10], blake3::Hasher::new());
-    loop {
-        let bytes = stream.read(&mut chunk).expect("test data");
-        if bytes == 0 {
-            break;
+    let is_asked = AtomicBool::new(false);
+    let mut source = Until { stream, is_over: &is_asked, least: SIZE };
+    let (sent, received) = thread::scope(|scope| {
+        let feeder = scope.spawn(|| {
+            let sent = pour(&mut source, &mut stdin);
+            drop(stdin);
+            sent
+        });
+        let taker = scope.spawn(|| pour(&mut stdout, &mut io::sink()));
+        for _ in 0..ASKED {
+            pair.tx.signal(Signal::SIGUSR1);
+            pair.rx.signal(Signal::SIGUSR1);
         }
-        sent.update(&chunk[..bytes]);
-        stdin.write_all(&chunk[..bytes]).expect("tx takes input");
-        pair.tx.signal(Signal::SIGUSR1);
-        pair.rx.signal(Signal::SIGUSR1);
-    }
-    drop(stdin);
-    let received = received.join().expect("it only copies").expect("rx gives its output");
-    assert_eq!(received, Tally { bytes: SIZE - 1, hash: sent.finalize() });
+        is_asked.store(true, SeqCst);
+        [feeder, taker].map(|thread| thread.join().expect("it only copies")).into()
+    });
+    assert_eq!(received.expect("rx gives its output"), sent.expect("tx takes its input"));
     pair.end_well();
     for end in [&pair.tx, &pair.rx] {
-        let said = end.said();
-        assert!(said.contains("\n  window: feet below "), "{said}");
-        assert!(said.contains(" on link 0 to 127.0.0.1:"), "{said}");
+        let blocks = whole_blocks(&end.said());
+        assert!(blocks.iter().any(|workers| *workers > 0), "{blocks:?}:\n{}", end.said());
     }
+}
+
+/// A stream that is over when somebody says so, but has this many bytes at least.
+pub struct Until<'a> {
+    pub stream: Stream,
+    pub is_over: &'a AtomicBool,
+    pub least: u64,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.least == 0 && self.is_over.load(SeqCst) {
+            return Ok(0);
+        }
+        let bytes = self.stream.read(buffer)?;
+        self.least = self.least.saturating_sub(bytes as u64);
+        Ok(bytes)
+    }
+}
+
+/// The blocks in what an end said, by how many connections each names. Every line must be a whole one, and every
+/// block have all of its own.
+fn whole_blocks(said: &str) -> Vec<usize> {
+    assert!(said.ends_with('\n'), "{said}");
+    let mut blocks = Vec::new();
+    let mut lines = said.lines().peekable();
+    while let Some(line) = lines.next() {
+        if is_whole(line, BLOCK[0]) {
+            for shape in &BLOCK[1..] {
+                assert!(
+                    lines.next().is_some_and(|line| is_whole(line, shape)),
+                    "{shape} in\n{said}"
+                );
+            }
+            blocks.push(iter::from_fn(|| lines.next_if(|line| is_whole(line, WORKER))).count());
+        } else {
+            assert!(OTHERS.iter().any(|shape| is_whole(line, shape)), "{line}\nin\n{said}");
+        }
+    }
+    blocks
 }
 
 /// Carries the first byte of the stream: once it is through, both ends have taken signals over.
@@ -201,10 +273,10 @@ fn a_stderr_that_blocks_is_no_reason_to_wait() {
 /// Carries streams with either end as `mute` starts it, and asks that end how it stands.
 fn through_mute_ends(mute: &dyn Fn(&str) -> End) {
     let rx = End::start("rx --plain 127.0.0.1:0");
-    let tx = mute(&format!("tx --plain -v --verify {}", rx.ready()));
+    let tx = mute(&format!("tx --plain -vv --verify {}", rx.ready()));
     carry_and_ask(Pair { tx, rx });
     let tx = End::start("tx --plain --listen 127.0.0.1:0");
-    let rx = mute(&format!("rx --plain -v --progress always --connect {}", tx.ready()));
+    let rx = mute(&format!("rx --plain -vv --progress always --connect {}", tx.ready()));
     carry_and_ask(Pair { tx, rx });
 }
 

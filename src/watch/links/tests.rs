@@ -12,7 +12,6 @@ struct Story {
     start: Instant,
     ms: u64,
     notes: Vec<String>,
-    details: usize,
 }
 
 impl Story {
@@ -20,7 +19,7 @@ impl Story {
         let start = Instant::now();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let links = Links::new(names, Some(Duration::from_secs(120)), start);
-        Story { links, start, ms: 0, notes: Vec::new(), details: 0 }
+        Story { links, start, ms: 0, notes: Vec::new() }
     }
 
     fn now(&self) -> Instant {
@@ -49,10 +48,7 @@ impl Story {
         while self.ms < end {
             self.ms += 100;
             while let Some(line) = self.links.poll(self.now()) {
-                match line {
-                    Line::Note(text) => self.notes.push(format!("{} {text}", self.ms / 1000)),
-                    Line::Detail(_) => self.details += 1,
-                }
+                self.notes.push(format!("{} {line}", self.ms / 1000));
             }
         }
     }
@@ -158,13 +154,16 @@ fn the_end_of_the_session_is_no_loss() {
 }
 
 #[test]
-fn detail_of_a_run_that_is_over_before_anybody_has_looked_is_told() {
+fn a_run_that_is_over_has_no_more_news() {
     let mut story = Story::new(&["a:1", "b:1"]);
-    story.up(A);
-    story.up(B);
+    story.pass(900);
+    story.missed(A, "Connection refused");
+    story.missed(B, "Connection refused");
+    story.links.look(story.now() + HOLD);
+    assert_eq!(story.links.lines.len(), 1, "no connection yet");
     story.tell(Fact::Over);
-    story.pass(100);
-    assert_eq!((story.details, story.notes.len()), (2, 0));
+    story.pass(60_000);
+    assert!(story.said().is_empty());
 }
 
 #[test]
@@ -254,17 +253,4 @@ fn a_thousand_links_that_die_are_no_flood() {
     let said = story.said();
     assert!((NOTES as usize..5 * NOTES as usize).contains(&said.len()), "{} lines", said.len());
     assert!(said.iter().any(|line| line.contains("such lines were left out")), "{said:?}");
-}
-
-#[test]
-fn detail_has_a_limit_and_says_what_is_missing() {
-    let mut story = Story::new(&["a:1"]);
-    for _ in 0..1000 {
-        story.missed(A, "Connection refused");
-    }
-    story.pass(1000);
-    assert_eq!(story.details, DETAILS as usize);
-    story.missed(A, "Connection refused");
-    story.pass(100);
-    assert_eq!(story.details, DETAILS as usize + 2);
 }
