@@ -8,6 +8,7 @@ mod explain;
 mod keys;
 mod levels;
 mod manual;
+mod report;
 mod shaping;
 mod ssh;
 
@@ -26,6 +27,7 @@ use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use levels::join_levels;
+use report::ReportArgs;
 use shaping::RateArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
@@ -45,6 +47,13 @@ pub enum Request {
         check: bool,
         /// Which.
         stream: Prbs,
+    },
+    /// Pictures of the run that these lines of `--stats` tell of, into a file or to stdout.
+    Report {
+        /// The lines.
+        stats: PathBuf,
+        /// The page.
+        html: Option<PathBuf>,
     },
     /// The far end, which a near end elsewhere has started through ssh.
     Remote,
@@ -71,6 +80,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Prbs(PrbsArgs { check, seed, size }) => {
             Ok(Request::Prbs { check, stream: Prbs { seed, size } })
         }
+        Sub::Report(args) => Ok(args.request()),
         Sub::Completions { shell } => {
             Ok(Request::Show(manual::completions(shell, Line::command())))
         }
@@ -123,6 +133,9 @@ enum Sub {
     Keygen(KeygenArgs),
     /// Make a pseudo-random stream, or verify one: to try a way before something depends on it
     Prbs(PrbsArgs),
+    /// Draw a run as a page of pictures, from its --stats file: rates by link, what held it up, lost connections
+    #[command(after_help = report::EXAMPLE)]
+    Report(ReportArgs),
     /// Print a completion script: source it from the shell's start-up file
     Completions {
         /// The shell

@@ -5,13 +5,13 @@
 //! figures alone, and goes on the same when nobody reads what is said.
 
 mod bar;
-mod figures;
+pub(crate) mod figures;
 mod files;
 mod lanes;
 mod links;
 mod progress;
 pub mod ready;
-mod record;
+pub(crate) mod record;
 pub mod say;
 mod signals;
 mod summary;
