@@ -8,6 +8,7 @@ mod explain;
 mod keys;
 mod levels;
 mod manual;
+mod prbs;
 mod report;
 mod shaping;
 mod ssh;
@@ -27,6 +28,7 @@ use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use levels::join_levels;
+use prbs::PrbsArgs;
 use report::ReportArgs;
 use shaping::RateArgs;
 use ssh::SshArgs;
@@ -77,9 +79,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Rx(args) => rx(args).map(run),
         Sub::Loop(args) => both(args).map(run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
-        Sub::Prbs(PrbsArgs { check, seed, size }) => {
-            Ok(Request::Prbs { check, stream: Prbs { seed, size } })
-        }
+        Sub::Prbs(args) => Ok(args.request()),
         Sub::Report(args) => Ok(args.request()),
         Sub::Completions { shell } => {
             Ok(Request::Show(manual::completions(shell, Line::command())))
@@ -224,19 +224,6 @@ struct LoopArgs {
 struct KeygenArgs {
     /// A new file, which only its owner can read; stdout if there is none
     file: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct PrbsArgs {
-    /// Verify the stream on stdin instead of writing it to stdout; the first wrong byte is told
-    #[arg(long)]
-    check: bool,
-    /// Which of the streams
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Its length; without it the stream has no end, and one of any length is right
-    #[arg(short, long, value_name = "BYTES", value_parser = parse_bytes)]
-    size: Option<u64>,
 }
 
 const CONNECTIONS: &str = "Connections";
