@@ -7,8 +7,11 @@ use super::ink::{GRID, Ink, TEXT};
 use super::thin::{Mark, Sample};
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::types::RangedCoordf64;
-use plotters::element::{Circle, Cross, PathElement, Rectangle, Text, TriangleMarker};
+use plotters::element::{
+    Circle, Cross, EmptyElement, PathElement, Rectangle, Text, TriangleMarker,
+};
 use plotters::prelude::{Cartesian2d, DrawingArea, IntoDrawingArea, LineSeries, SVGBackend};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, TextStyle};
 
 /// A page's width, and what fits on it.
@@ -171,16 +174,31 @@ fn draw_row(chart: &mut Chart<'_>, size: Size, time: Time, top: f64, row: &Row<'
             for (number, mark) in marks.iter().enumerate() {
                 let place = (time.at(mark.at), middle);
                 draw_mark(chart, place, *shape, *ink);
-                let next = marks.get(number + 1).map_or(f64::INFINITY, |next| time.at(next.at));
-                let room = (next - place.0) / pixel;
-                if mark.count > 1 && room > 40.0 {
-                    let beside = (place.0 + 8.0 * pixel, middle + f64::from(size.text) * 0.6);
-                    let count = Text::new(mark.count.to_string(), beside, text(size));
-                    chart.draw_series([count]).expect(DRAWN);
+                let (before, next) = (number.checked_sub(1), number + 1);
+                let before = before.and_then(|before| marks.get(before));
+                let left = place.0 - before.map_or(0.0, |before| time.at(before.at));
+                let right = marks.get(next).map_or(time.at(time.seconds), |next| time.at(next.at));
+                let room = (left / pixel, (right - place.0) / pixel);
+                if mark.count > 1 {
+                    draw_count(chart, size, place, room, mark.count);
                 }
             }
         }
     }
+}
+
+/// How many a mark stands for, beside it, if there is room, of so many pixels at the left and at the right.
+fn draw_count(chart: &mut Chart<'_>, size: Size, place: (f64, f64), room: (f64, f64), count: u64) {
+    let letters = count.to_string();
+    let least = 24.0 + f64::from(size.text) * 0.6 * letters.len() as f64;
+    let (side, anchor) = match room {
+        (_, right) if right > least => (9, HPos::Left),
+        (left, _) if left > least => (-9, HPos::Right),
+        _ => return,
+    };
+    let style = text(size).pos(Pos::new(anchor, VPos::Center));
+    let text = EmptyElement::at(place) + Text::new(letters, (side, 0), style);
+    chart.draw_series([text]).expect(DRAWN);
 }
 
 fn draw_mark(chart: &mut Chart<'_>, place: (f64, f64), shape: Shape, ink: Ink) {

@@ -45,13 +45,13 @@ pub(super) const LINKS: [Ink; super::run::OWN_LINKS + 1] = [
 
 /// Of bottlenecks.
 pub(super) const BOTTLENECKS: [(&str, Ink); 7] = [
-    ("source", ink("source", 0x9f_b3c8, 0x5d_7389)),
+    ("source", ink("source", 0xc2_b49b, 0x7d_705c)),
     ("compression", ink("compression", 0xe8_9a2c, 0xd8_8b20)),
-    ("network", ink("network", 0x4f_81bd, 0x4a_7fc0)),
+    ("network", ink("network", 0x6b_7d97, 0x66_7893)),
     ("window", ink("window", 0x92_6cc4, 0x93_6fc9)),
     ("decompression", ink("decompression", 0xe0_6f4f, 0xd9_6a4a)),
     ("sink", ink("sink", 0xc0_4863, 0xc9_506c)),
-    ("network or sender", ink("network-or-sender", 0x50_82be, 0x4b_80c1)),
+    ("network or sender", ink("network-or-sender", 0x6c_7e98, 0x67_7994)),
 ];
 
 /// Of packing, from none to hard.

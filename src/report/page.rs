@@ -178,9 +178,9 @@ fn rates(run: &Run, time: Time) -> String {
     for ((link, samples), ink) in run.links.iter().zip(curves).zip(ink::LINKS) {
         line(samples, ink, 2, &format!("{} ({})", link.name, figures::bytes(link.bytes)));
     }
-    line(run.stream.items(), ink::STREAM, 2, "stream, delivered");
+    line(run.stream.items(), ink::STREAM, 2, "stream, verified");
     let moments = [(run.lost.items(), ink::LOST), (run.made.items(), ink::MADE)];
-    for ((marks, ink), text) in moments.iter().zip(["connections lost", "connected again"]) {
+    for ((marks, ink), text) in moments.iter().zip(["connections lost", "connections made"]) {
         if !marks.is_empty() {
             legend.entry("across", *ink, text);
         }
@@ -223,7 +223,7 @@ fn happened(run: &Run, time: Time) -> String {
     }
     let marks: [(&[Mark], _, _, _, _); 3] = [
         (run.lost.items(), Shape::Cross, "cross", ink::LOST, "connections lost"),
-        (run.made.items(), Shape::Triangle, "triangle", ink::MADE, "connected again"),
+        (run.made.items(), Shape::Triangle, "triangle", ink::MADE, "connections made"),
         (run.resent.items(), Shape::Dot, "dot", ink::RESENT, "feet sent again"),
     ];
     for (marks, shape, class, ink, text) in marks {
@@ -277,7 +277,7 @@ fn packing(run: &Run, time: Time) -> String {
 fn window(run: &Run, time: Time) -> String {
     let (mut lines, mut legend) = (Vec::new(), Legend::new());
     for (curve, ink, text) in [
-        (&run.window, ink::LINKS[5], "window: may be sent beyond the lowest missing"),
+        (&run.window, ink::LINKS[5], "window, from the lowest missing foot"),
         (&run.unacked, ink::LINKS[0], "not acknowledged"),
         (&run.unsent, ink::LINKS[1], "waiting for a connection"),
     ] {
@@ -302,7 +302,10 @@ fn bars(words: &Words, ink: impl Fn(&str) -> Ink) -> Vec<(f64, f64, Ink)> {
 }
 
 fn words(words: &Words, ink: impl Fn(&str) -> Ink, legend: &mut Legend) {
-    words.words.iter().for_each(|word| legend.entry("box", ink(word), word));
+    let mut entries: Vec<(Ink, &String)> =
+        words.words.iter().map(|word| (ink(word), word)).collect();
+    entries.sort_by_key(|(ink, _)| ink.name);
+    entries.into_iter().for_each(|(ink, word)| legend.entry("box", ink, word));
     if words.band.items().iter().any(|piece| piece.kind.0 >= OWN_WORDS) {
         legend.entry("box", ink::OTHER, "others");
     }

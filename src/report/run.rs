@@ -5,6 +5,7 @@
 
 use super::thin::{Kind, Mark, Piece, Sample, Thin};
 use crate::stats::Role;
+use crate::watch::figures;
 use crate::watch::record::{End, LinkRecord, Record};
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ pub(super) type Curve = Thin<Sample>;
 /// One run.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// Where the last record belongs.
+    /// Which end of which stream it is.
     pub(super) role: Role,
     pub(super) name: String,
     /// The last line, with the totals.
@@ -34,7 +35,7 @@ pub(super) struct Run {
     pub(super) stream: Curve,
     pub(super) wire: Curve,
     pub(super) links: Vec<Link>,
-    /// How many more links there are than have a curve.
+    /// The links that have no curve of their own.
     others: BTreeSet<u16>,
     pub(super) bottleneck: Words,
     pub(super) packing: Words,
@@ -268,9 +269,12 @@ impl Run {
             let rate = step.rate(sum.more);
             link.rate.push(step.sample(rate));
             link.bytes = link.bytes.max(sum.bytes);
-            // A run that ends closes its connections: of the links that says nothing.
-            let before = link.state.last().filter(|_| is_end && sum.connections == 0);
-            let kind = before.unwrap_or_else(|| sum.state(rate));
+            let kind = match link.state.last() {
+                // A run that ends closes its connections: of the links that says nothing.
+                _ if is_end && rate > HEARTBEATS => State::Carries,
+                Some(before) if is_end => before,
+                _ => sum.state(rate),
+            };
             link.state.extend(Piece { from: step.from, to: step.to, kind });
         }
     }
@@ -285,7 +289,11 @@ impl Run {
         if !is_own {
             self.others.insert(link.link);
         }
-        let name = if is_own { link.name.clone() } else { format!("{} others", self.others.len()) };
+        let name = if is_own {
+            link.name.clone()
+        } else {
+            figures::count(self.others.len() as u64, "other link", "other links")
+        };
         if let Some(others) = self.links.get_mut(OWN_LINKS) {
             others.name = name;
             return OWN_LINKS;
