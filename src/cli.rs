@@ -8,6 +8,8 @@ mod explain;
 mod keys;
 mod levels;
 mod manual;
+mod prbs;
+mod report;
 mod shaping;
 mod ssh;
 
@@ -26,6 +28,8 @@ use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use levels::join_levels;
+use prbs::PrbsArgs;
+use report::ReportArgs;
 use shaping::ShapingArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
@@ -45,6 +49,13 @@ pub enum Request {
         check: bool,
         /// Which.
         stream: Prbs,
+    },
+    /// Pictures of the run that these lines of `--stats` tell of, into a file or to stdout.
+    Report {
+        /// The lines.
+        stats: PathBuf,
+        /// The page.
+        html: Option<PathBuf>,
     },
     /// The far end, which a near end elsewhere has started through ssh.
     Remote,
@@ -68,9 +79,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Rx(args) => rx(args).map(run),
         Sub::Loop(args) => both(args).map(run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
-        Sub::Prbs(PrbsArgs { check, seed, size }) => {
-            Ok(Request::Prbs { check, stream: Prbs { seed, size } })
-        }
+        Sub::Prbs(args) => Ok(args.request()),
+        Sub::Report(args) => Ok(args.request()),
         Sub::Completions { shell } => {
             Ok(Request::Show(manual::completions(shell, Line::command())))
         }
@@ -123,6 +133,9 @@ enum Sub {
     Keygen(KeygenArgs),
     /// Make a pseudo-random stream, or verify one: to try a way before something depends on it
     Prbs(PrbsArgs),
+    /// Draw a run as a page of pictures, from its --stats file: rates by link, what held it up, lost connections
+    #[command(after_help = report::EXAMPLE)]
+    Report(ReportArgs),
     /// Print a completion script: source it from the shell's start-up file
     Completions {
         /// The shell
@@ -211,19 +224,6 @@ struct LoopArgs {
 struct KeygenArgs {
     /// A new file, which only its owner can read; stdout if there is none
     file: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct PrbsArgs {
-    /// Verify the stream on stdin instead of writing it to stdout; the first wrong byte is told
-    #[arg(long)]
-    check: bool,
-    /// Which of the streams
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Its length; without it the stream has no end, and one of any length is right
-    #[arg(short, long, value_name = "BYTES", value_parser = parse_bytes)]
-    size: Option<u64>,
 }
 
 const CONNECTIONS: &str = "Connections";

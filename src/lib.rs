@@ -92,6 +92,7 @@
 //! - [`key`]: the secret that two ends share: how it is written, kept, found and made; `tls`: what it protects,
 //!   and how.
 //! - [`prbs`]: a stream to try a way with.
+//! - [`report`]: pictures of a run, from what [`watch`] wrote of it.
 //! - [`ssh`]: the other end started through ssh, to push to it or to pull from it.
 //! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
 //!   [`error`]: what can go wrong, and the exit codes; [`version`]: what was built.
@@ -116,6 +117,7 @@ mod pipe;
 mod pool;
 pub mod prbs;
 pub mod proto;
+pub mod report;
 pub mod rx;
 pub mod sink;
 pub mod source;

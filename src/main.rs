@@ -21,7 +21,7 @@ use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
 use viamillipede::watch::say::Say;
 use viamillipede::watch::{self, Watch, ready};
-use viamillipede::{both, rx, sink, ssh, tx};
+use viamillipede::{both, report, rx, sink, ssh, tx};
 
 /// How long the last words may take on a stderr that blocks.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -41,6 +41,7 @@ fn main() {
             say.always(&format!("viamillipede: prbs: {bytes} bytes are right"));
             0
         }),
+        Request::Report { stats, html } => report::write(&stats, html.as_deref()).map(|()| 0),
         Request::Man(pages, dir) => man(&pages, dir.as_deref()).map(|()| 0),
         Request::Keygen(file) => keygen(file.as_deref()).map(|()| 0),
         Request::Remote => ssh::far::run(&say),

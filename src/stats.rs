@@ -14,7 +14,9 @@ pub use worker::{WorkerRow, WorkerState};
 use crate::codec::{LADDER, Packing};
 use crate::net::TcpInfo;
 use crate::proto::{LinkId, WorkerId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,12 +25,22 @@ use std::time::{Duration, Instant};
 const MAX_LINKS: usize = 256;
 
 /// Which end of the stream this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// It transmits.
     Sender,
     /// It receives.
     Receiver,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Role::Sender => "sender",
+            Role::Receiver => "receiver",
+        })
+    }
 }
 
 /// A figure that any thread may change and read.
@@ -94,6 +106,8 @@ pub struct Stats {
     pub wire_bytes: Figure,
     /// Payload bytes of the feet, each counted once.
     pub packed_bytes: Figure,
+    /// Raw bytes of the same feet.
+    pub raw_bytes: Figure,
     /// Feet, each counted once.
     pub feet: Figure,
     /// Feet sent again, for any reason (sender); as far as it is known here, those that came in bad or
@@ -197,6 +211,7 @@ impl Stats {
             stream_bytes: Figure::default(),
             wire_bytes: Figure::default(),
             packed_bytes: Figure::default(),
+            raw_bytes: Figure::default(),
             feet: Figure::default(),
             resent_feet: Figure::default(),
             duplicate_feet: Figure::default(),
@@ -299,6 +314,7 @@ impl Stats {
             wire_bytes: self.wire_bytes.now(),
             source_bytes: self.source_bytes.now(),
             packed_bytes: self.packed_bytes.now(),
+            raw_bytes: self.raw_bytes.now(),
             feet: self.feet.now(),
             resent_feet: self.resent_feet.now(),
             lost_connections: self.lost_connections.now(),
@@ -375,6 +391,7 @@ pub struct Snapshot {
     pub wire_bytes: u64,
     pub source_bytes: u64,
     pub packed_bytes: u64,
+    pub raw_bytes: u64,
     pub feet: u64,
     pub resent_feet: u64,
     pub lost_connections: u64,

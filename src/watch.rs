@@ -7,14 +7,14 @@
 mod bar;
 mod budget;
 mod evidence;
-mod figures;
+pub(crate) mod figures;
 mod files;
 mod lanes;
 mod links;
 mod log;
 mod progress;
 pub mod ready;
-mod record;
+pub(crate) mod record;
 pub mod say;
 mod signals;
 mod summary;

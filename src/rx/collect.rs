@@ -204,6 +204,7 @@ impl Collect {
         self.feet.insert(header.id, raw);
         self.stats.feet.increment();
         self.stats.packed_bytes.add(u64::from(header.packed_bytes));
+        self.stats.raw_bytes.add(u64::from(header.raw_bytes));
         self.machine.handle(now, Input::Foot { worker, header });
         if self.machine.is_missing(header.id) {
             // It came before it was allowed, and was not taken: the right one must find its place free.
