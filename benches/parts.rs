@@ -203,7 +203,7 @@ fn loop_config(packing: Packing, verify: bool) -> config::Loop {
         output: config::Output::Stdout,
         packaging: config::Packaging { packing, foot_bytes: DEFAULT_FOOT_BYTES, size: None },
         shaping: config::Shaping::default(),
-        workers: 4,
+        workers: config::Workers::Count(4),
     }
 }
 

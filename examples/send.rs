@@ -7,7 +7,7 @@
 use std::env;
 use std::path::Path;
 use std::process::ExitCode;
-use viamillipede::config::{DEFAULT_WORKERS, Dest, Input, Rendezvous, Tx};
+use viamillipede::config::{Dest, Input, Rendezvous, Tx, Workers};
 use viamillipede::error::Error;
 use viamillipede::key::{KeySource, Security};
 use viamillipede::source::Source;
@@ -18,7 +18,7 @@ use viamillipede::{Ports, tx};
 pub fn send(file: &Path, address: &str, security: Security) -> Result<Delivered, Error> {
     // Several of these would be several ways to the same receiver.
     let dests = vec![Dest::parse(address)?];
-    let mut settings = Tx::new(security, Rendezvous::dial(dests, DEFAULT_WORKERS)?)?;
+    let mut settings = Tx::new(security, Rendezvous::dial(dests, Workers::default())?)?;
     settings.common.verify = true;
 
     let source = Source::open(&Input::File(file.into()))?;

@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,13 +57,21 @@ impl AsFd for Cancel {
     }
 }
 
-/// Wakes one thread that polls it. Many wakes before the thread looks are one.
+/// Wakes one thread that polls it. Many wakes before the thread looks are one, and one that finds it awake
+/// costs no call of the system.
 #[derive(Debug)]
 pub struct Waker {
     reader: UnixStream,
     writer: UnixStream,
-    pending: AtomicBool,
+    state: AtomicU8,
 }
+
+/// The thread does not rest, and has not been woken since it last looked.
+const AWAKE: u8 = 0;
+/// It polls the descriptor, or is about to.
+const RESTING: u8 = 1;
+/// It has been woken.
+const WOKEN: u8 = 2;
 
 impl Waker {
     /// A waker that has not been rung. Fails when the process is out of descriptors.
@@ -71,25 +79,34 @@ impl Waker {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(Waker { reader, writer, pending: AtomicBool::new(false) })
+        Ok(Waker { reader, writer, state: AtomicU8::new(AWAKE) })
     }
 
-    /// Makes the descriptor readable.
+    /// Has the thread look again: makes the descriptor readable if the thread rests.
     pub fn wake(&self) {
-        if !self.pending.swap(true, Ordering::SeqCst) {
+        if self.state.swap(WOKEN, Ordering::SeqCst) == RESTING {
             // A full socket wakes as well as a written one, and the reader cannot be gone: it is ours.
             let _ = (&self.writer).write(&[1]);
         }
     }
 
-    /// Takes note of all wakes so far; to be called when the descriptor is readable, and before
-    /// looking at what the wakes were for.
-    pub fn clear(&self) {
-        // In this order: a wake that comes between the two finds `pending` set, writes nothing, and is
-        // seen by the look that follows. The other way round its byte would be swallowed here with
-        // `pending` left set, and every later wake would be lost.
-        let _ = (&self.reader).read(&mut [0; 8]);
-        self.pending.store(false, Ordering::SeqCst);
+    /// The thread has nothing to do: says whether it may poll. If not, it has been woken since it last
+    /// looked, and is to look again.
+    pub fn rest(&self) -> bool {
+        let rests = self.state.compare_exchange(AWAKE, RESTING, Ordering::SeqCst, Ordering::SeqCst);
+        if rests.is_err() {
+            self.state.store(AWAKE, Ordering::SeqCst);
+        }
+        rests.is_ok()
+    }
+
+    /// The thread has polled, and `is_readable` is what it saw of the descriptor; it looks next.
+    pub fn rise(&self, is_readable: bool) {
+        self.state.store(AWAKE, Ordering::SeqCst);
+        if is_readable {
+            // A byte that is still to come, of a wake under way, ends one later rest for nothing.
+            let _ = (&self.reader).read(&mut [0; 8]);
+        }
     }
 }
 
@@ -167,10 +184,13 @@ mod tests {
                 });
             }
             let lost = (0..LOOKS).any(|_| {
+                if !waker.rest() {
+                    return false;
+                }
                 let deadline = Some(Instant::now() + Duration::from_secs(10));
                 let [woken] =
                     wait(&mut [(waker.as_fd(), PollFlags::POLLIN)], deadline).expect("poll");
-                waker.clear();
+                waker.rise(!woken.is_empty());
                 woken.is_empty()
             });
             over.store(true, Ordering::SeqCst);
@@ -183,10 +203,14 @@ mod tests {
     fn wakes_before_the_wait_are_not_lost() {
         let waker = Waker::new().expect("descriptors");
         waker.wake();
+        assert!(!waker.rest(), "it has been woken since it looked");
+        assert!(waker.rest(), "it has looked");
+        waker.wake();
         waker.wake();
         let [seen] = wait(&mut [(waker.as_fd(), PollFlags::POLLIN)], None).expect("poll");
         assert!(seen.contains(PollFlags::POLLIN));
-        waker.clear();
+        waker.rise(true);
+        assert!(waker.rest());
         let now = Some(Instant::now());
         let [seen] = wait(&mut [(waker.as_fd(), PollFlags::POLLIN)], now).expect("poll");
         assert!(seen.is_empty());

@@ -8,8 +8,11 @@ mod explain;
 mod keys;
 mod levels;
 mod manual;
+mod prbs;
+mod report;
 mod shaping;
 mod ssh;
+mod values;
 
 pub use keys::Unkeyed;
 
@@ -18,17 +21,18 @@ use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use levels::join_levels;
-use shaping::RateArgs;
+use prbs::PrbsArgs;
+use report::ReportArgs;
+use shaping::ShapingArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
-use viamillipede::config::bytes::{format_bytes, parse_bytes};
+use values::{Patience, parse_foot_size, parse_level, parse_name, parse_patience};
+use viamillipede::config::bytes::parse_bytes;
 use viamillipede::config::min_window_feet;
-use viamillipede::config::place::parse_workers;
 use viamillipede::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
-use viamillipede::config::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
-use viamillipede::config::{ProgressMode, Records, Verbosity};
+use viamillipede::config::{DEFAULT_FOOT_BYTES, MIN_FOOT_BYTES};
+use viamillipede::config::{ProgressMode, Records, Verbosity, Workers};
 use viamillipede::error::Error;
 use viamillipede::prbs::Prbs;
 use viamillipede::version;
@@ -46,6 +50,13 @@ pub enum Request {
         check: bool,
         /// Which.
         stream: Prbs,
+    },
+    /// Pictures of the run that these lines of `--stats` tell of, into a file or to stdout.
+    Report {
+        /// The lines.
+        stats: PathBuf,
+        /// The page.
+        html: Option<PathBuf>,
     },
     /// The far end, which a near end elsewhere has started through ssh.
     Remote,
@@ -69,9 +80,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Rx(args) => rx(args).map(run),
         Sub::Loop(args) => both(args).map(run),
         Sub::Keygen(args) => Ok(Request::Keygen(args.file)),
-        Sub::Prbs(PrbsArgs { check, seed, size }) => {
-            Ok(Request::Prbs { check, stream: Prbs { seed, size } })
-        }
+        Sub::Prbs(args) => Ok(args.request()),
+        Sub::Report(args) => Ok(args.request()),
         Sub::Completions { shell } => {
             Ok(Request::Show(manual::completions(shell, Line::command())))
         }
@@ -124,6 +134,9 @@ enum Sub {
     Keygen(KeygenArgs),
     /// Make a pseudo-random stream, or verify one: to try a way before something depends on it
     Prbs(PrbsArgs),
+    /// Draw a run as a page of pictures, from its --stats file: rates by link, what held it up, lost connections
+    #[command(after_help = report::EXAMPLE)]
+    Report(ReportArgs),
     /// Print a completion script: source it from the shell's start-up file
     Completions {
         /// The shell
@@ -161,7 +174,7 @@ struct TxArgs {
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
-    rate: RateArgs,
+    shaping: ShapingArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
@@ -201,7 +214,7 @@ struct LoopArgs {
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
-    rate: RateArgs,
+    shaping: ShapingArgs,
     #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
@@ -214,28 +227,17 @@ struct KeygenArgs {
     file: Option<PathBuf>,
 }
 
-#[derive(Args)]
-struct PrbsArgs {
-    /// Verify the stream on stdin instead of writing it to stdout; the first wrong byte is told
-    #[arg(long)]
-    check: bool,
-    /// Which of the streams
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Its length; without it the stream has no end, and one of any length is right
-    #[arg(short, long, value_name = "BYTES", value_parser = parse_bytes)]
-    size: Option<u64>,
-}
-
 const CONNECTIONS: &str = "Connections";
 
 #[derive(Args)]
 #[command(next_help_heading = CONNECTIONS)]
 struct ConnectionArgs {
-    /// TCP connections over all DESTs together, at least one each; only where this end dials
+    /// TCP connections over all DESTs together, at least one each; only where this end dials. `auto`
+    /// begins with 4, adds some while that brings throughput, up to 64, and drops what brings none; a
+    /// DEST with ,workers=N keeps its N
     /// [default: 4]
-    #[arg(long, value_name = "N", value_parser = parse_workers)]
-    workers: Option<u16>,
+    #[arg(long, value_name = "N|auto", value_parser = Workers::parse)]
+    workers: Option<Workers>,
 }
 
 #[derive(Args)]
@@ -302,10 +304,6 @@ enum When {
     Never,
 }
 
-/// How long to wait; none is for ever. (clap would read an `Option<Option<_>>` its own way.)
-#[derive(Clone, Copy)]
-struct Patience(Option<Duration>);
-
 impl PackingArgs {
     /// A receiver does not pack, unless it starts the transmitter too.
     fn refuse(&self) -> Result<(), Error> {
@@ -325,15 +323,15 @@ impl PackingArgs {
 fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
     let output = args.output.near();
     if args.ssh.is_asked() {
-        let TxArgs { input, ssh, places, connections, rate, packing, common, .. } = args;
+        let TxArgs { input, ssh, places, connections, shaping, packing, common, .. } = args;
         let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
-        return ssh::push(pair, rate, input, output);
+        return ssh::push(pair, shaping, input, output);
     }
     ends::no_output(&output)?;
     let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
     let packaging = packaging(&args.packing);
-    let shaping = args.rate.read(rendezvous.workers())?;
+    let shaping = args.shaping.read(rendezvous.workers())?;
     let key = args.common.key.source(args.listen);
     let common = common(args.common, rendezvous.least_feet(), packaging.foot_bytes)?;
     let settings = config::Tx { common, input, packaging, shaping, rendezvous };
@@ -360,20 +358,24 @@ fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
 
 fn both(args: LoopArgs) -> Result<Unkeyed, Error> {
     let (input, output) = (args.input.read()?, args.output.read()?);
-    let workers = args.connections.workers.unwrap_or(config::DEFAULT_WORKERS);
+    let workers = args.connections.workers.unwrap_or_default();
     let packaging = packaging(&args.packing);
-    let shaping = args.rate.read(Some(workers))?;
-    let least_feet = min_window_feet(workers);
+    let shaping = args.shaping.read(Some(workers.at_first()))?;
+    let least_feet = min_window_feet(workers.at_first());
     let key = args.common.key.source_of_both();
     let common = common(args.common, least_feet, packaging.foot_bytes)?;
     let settings = config::Loop { common, input, output, packaging, shaping, workers };
     Ok(Unkeyed::new(Command::Loop(settings), key))
 }
 
-fn rendezvous(places: &[String], dials: bool, workers: Option<u16>) -> Result<Rendezvous, Error> {
+fn rendezvous(
+    places: &[String],
+    dials: bool,
+    workers: Option<Workers>,
+) -> Result<Rendezvous, Error> {
     if dials {
         let dests = places.iter().map(|place| Dest::parse(place)).collect::<Result<_, _>>()?;
-        return Rendezvous::dial(dests, workers.unwrap_or(config::DEFAULT_WORKERS));
+        return Rendezvous::dial(dests, workers.unwrap_or_default());
     }
     let listens = places.iter().map(|place| Listen::parse(place)).collect::<Result<_, _>>()?;
     match workers {
@@ -415,37 +417,6 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
         },
         records: Records { stats: args.stats, metrics: args.metrics },
     })
-}
-
-fn parse_level(text: &str) -> Result<i32, String> {
-    let level = text.parse().ok().filter(|level| config::ZSTD_LEVELS.contains(level));
-    level.ok_or_else(|| "not a level from -7 to 19".into())
-}
-
-fn parse_foot_size(text: &str) -> Result<u32, String> {
-    let foot = u32::try_from(parse_bytes(text)?).ok();
-    let limits = MIN_FOOT_BYTES..=MAX_FOOT_BYTES;
-    let foot = foot.filter(|foot| foot.is_power_of_two() && limits.contains(foot));
-    foot.ok_or_else(|| {
-        let (least, most) =
-            (format_bytes(MIN_FOOT_BYTES.into()), format_bytes(MAX_FOOT_BYTES.into()));
-        format!("not a power of two from {least} to {most}")
-    })
-}
-
-fn parse_name(text: &str) -> Result<String, String> {
-    match text.len() {
-        0..=config::MAX_NAME_BYTES => Ok(text.into()),
-        length => Err(format!("{length} bytes, more than {}", config::MAX_NAME_BYTES)),
-    }
-}
-
-fn parse_patience(text: &str) -> Result<Patience, String> {
-    // More would not fit into the clocks of every system; no one waits for thirty years.
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
-    let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let patience = patience.ok_or("not a number of seconds from 0 to 1000000000")?;
-    Ok(Patience(Some(patience).filter(|patience| !patience.is_zero())))
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ mod defaults;
 pub mod place;
 pub mod rate;
 pub mod ssh;
+pub mod workers;
 
 pub use place::{Bind, Dest, Listen};
 pub use rate::Rate;
 pub use ssh::{Direct, Near, Ssh, SshCommand, Task};
+pub use workers::Workers;
 
 pub use crate::codec::{Packing, ZSTD_LEVELS};
 use crate::error::Error;
@@ -25,8 +27,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Connections over all DESTs together when nothing is said.
-pub const DEFAULT_WORKERS: u16 = 4;
 /// Most connections that one `--workers` or `workers=` may ask for.
 pub const MAX_WORKERS: u16 = 256;
 /// Most connections over all DESTs, with their own counts.
@@ -95,7 +95,7 @@ pub struct Loop {
     /// What its connections keep to.
     pub shaping: Shaping,
     /// TCP connections over 127.0.0.1.
-    pub workers: u16,
+    pub workers: Workers,
 }
 
 /// Where the stream comes from.
@@ -172,6 +172,8 @@ pub struct Packaging {
 pub struct Shaping {
     /// At most so much over all of them together.
     pub rate: Option<Rate>,
+    /// TCP's congestion control for each, by the system's name for it; or else the system's choice.
+    pub congestion: Option<String>,
 }
 
 /// Where the ends meet, and which of them this one is.
@@ -182,7 +184,7 @@ pub enum Rendezvous {
         /// The ways to the other end, the preferred first; never empty.
         dests: Vec<Dest>,
         /// Connections over all DESTs that have no count of their own.
-        workers: u16,
+        workers: Workers,
     },
     /// This end waits, at each of these; never empty.
     Listen(Vec<Listen>),
@@ -229,8 +231,8 @@ impl Command {
 
 impl Rendezvous {
     /// A rendezvous that dials, if the connections are not too many.
-    pub fn dial(dests: Vec<Dest>, workers: u16) -> Result<Rendezvous, Error> {
-        let total: u32 = shares(&dests, workers).into_iter().map(u32::from).sum();
+    pub fn dial(dests: Vec<Dest>, workers: Workers) -> Result<Rendezvous, Error> {
+        let total: u32 = shares(&dests, workers.at_first()).into_iter().map(u32::from).sum();
         if total > MAX_TOTAL_WORKERS {
             let cause = format!("{total} connections, more than {MAX_TOTAL_WORKERS}");
             return Err(Error::usage("DEST", cause));
@@ -246,11 +248,23 @@ impl Rendezvous {
         }
     }
 
-    /// Connections over all DESTs together; not known where this end listens.
+    /// Connections over all DESTs together, at first; not known where this end listens.
     pub fn workers(&self) -> Option<u16> {
         match self {
             // `dial` has seen that they are few enough.
-            Rendezvous::Dial { dests, workers } => Some(shares(dests, *workers).into_iter().sum()),
+            Rendezvous::Dial { dests, workers } => {
+                Some(shares(dests, workers.at_first()).into_iter().sum())
+            }
+            Rendezvous::Listen(_) => None,
+        }
+    }
+
+    /// The most that there may be, see [`Workers::most`]; not known where this end listens.
+    pub fn most_workers(&self, window_bytes: u64, foot_bytes: Option<u32>) -> Option<u16> {
+        match self {
+            Rendezvous::Dial { dests, workers } => {
+                Some(workers.most(dests, window_bytes, foot_bytes))
+            }
             Rendezvous::Listen(_) => None,
         }
     }
@@ -347,8 +361,9 @@ mod tests {
     #[test]
     fn connections_have_a_limit_over_all() {
         let many = dests(&["a:1,workers=256"; 5]);
-        assert!(Rendezvous::dial(many[..4].to_vec(), 4).is_ok());
-        assert_eq!(Rendezvous::dial(many, 4).expect_err("1280 in all").exit_code(), 2);
+        let workers = Workers::default();
+        assert!(Rendezvous::dial(many[..4].to_vec(), workers).is_ok());
+        assert_eq!(Rendezvous::dial(many, workers).expect_err("1280 in all").exit_code(), 2);
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! threads of [`tx::run`] and [`rx::run`]. Beside them there are, at either end, one thread for each
 //! connection (`link`), a rayon pool that packs or unpacks, a thread that reads the source or writes the
 //! sink, one that hears of each program of the user's, one that accepts connections where this end listens,
-//! and those of `watch`.
+//! one that judges how many there should be where that is `auto`, and those of `watch`.
 //!
 //! They talk through channels. A stage that fails drops its ends of them; its neighbours take
 //! "disconnected" as "stop quietly, another has the reason". Threads may be stuck in the kernel in a read
@@ -93,6 +93,7 @@
 //! - [`key`]: the secret that two ends share: how it is written, kept, found and made; `tls`: what it protects,
 //!   and how.
 //! - [`prbs`]: a stream to try a way with.
+//! - [`report`]: pictures of a run, from what `watch` wrote of it.
 //! - `ssh`: the other end started through ssh, to push to it or to pull from it.
 //! - [`config`]: what may be asked for; [`stats`], `news` and `watch`: what people see; [`run`]: a run with all of
 //!   that; [`error`]: what can go wrong, and the exit codes; [`version`]: what was built.
@@ -147,6 +148,7 @@ mod ports;
 pub mod prbs;
 #[doc(hidden)]
 pub mod proto;
+pub mod report;
 pub mod run;
 pub mod rx;
 pub mod sink;

@@ -8,11 +8,15 @@
 mod accept;
 mod channel;
 mod dial;
+mod diallers;
+mod growth;
 mod limit;
 mod lobby;
 mod meet;
+mod quotas;
 mod roster;
 mod slots;
+mod steer;
 mod worker;
 
 pub use limit::Limit;
@@ -68,6 +72,8 @@ pub enum Event {
     Down(WorkerId, String),
     /// A way could not be taken; it is tried again.
     Missed(LinkId, Miss),
+    /// A connection is not needed any more: have it end, without loss.
+    Retire(WorkerId),
 }
 
 /// Why a way could not be taken.
@@ -102,6 +108,8 @@ pub struct Setup {
     pub inlet: Inlets,
     /// What all connections together may write.
     pub limit: Option<Limit>,
+    /// TCP's congestion control for each, where it is not the system's choice.
+    pub congestion: Option<String>,
     /// What is counted.
     pub stats: Arc<Stats>,
     /// Hears what becomes of links and callers.
@@ -146,6 +154,7 @@ pub fn start(
         side,
         inlet: setup.inlet,
         limit: setup.limit,
+        congestion: setup.congestion.map(Arc::from),
         stats: setup.stats,
         news: setup.news,
         cancel: setup.cancel,
@@ -157,8 +166,8 @@ pub fn start(
             for (link, dest) in dests.iter().enumerate() {
                 debug!(link, %dest, "dialled from now on");
             }
-            let ways = dial::Ways { dests, workers: *workers, spare };
-            dial::start(ways, setup.wish, &setup.name, &crew)?;
+            let ways = diallers::Ways { dests, workers: *workers, spare };
+            diallers::start(ways, setup.wish, &setup.name, &crew)?;
         }
         Rendezvous::Listen(listens) => {
             let gate = Gate::new(Listener {
@@ -182,6 +191,7 @@ struct Crew {
     side: Option<Side>,
     inlet: Inlets,
     limit: Option<Limit>,
+    congestion: Option<Arc<str>>,
     stats: Arc<Stats>,
     news: News,
     cancel: Cancel,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use viamillipede::config::Output;
 use viamillipede::error::{Error, one_line};
 use viamillipede::key::{self, Key};
-use viamillipede::{Say, guardian, run, sink};
+use viamillipede::{Say, guardian, report, run, sink};
 
 /// How long the last words may take on a stderr that blocks.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -32,6 +32,7 @@ fn main() {
             say.always(&format!("viamillipede: prbs: {bytes} bytes are right"));
             0
         }),
+        Request::Report { stats, html } => report::write(&stats, html.as_deref()).map(|()| 0),
         Request::Man(pages, dir) => man(&pages, dir.as_deref()).map(|()| 0),
         Request::Keygen(file) => keygen(file.as_deref()).map(|()| 0),
         Request::Remote => run::far_end(&say),

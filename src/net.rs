@@ -5,8 +5,10 @@
 
 mod bind;
 mod connect;
+mod info;
 
 pub use connect::{connect, is_shortage};
+pub use info::{TcpInfo, tcp_info};
 
 use crate::cancel::{Cancel, wait};
 use nix::poll::PollFlags;
@@ -97,4 +99,33 @@ pub fn end_untaken(connection: &impl AsFd) -> io::Result<()> {
     }
     let _ = connection; // not used where the system has no such option
     Ok(())
+}
+
+/// Has the kernel send by this congestion control, `cubic` for one.
+pub fn set_congestion(connection: &impl AsFd, name: &str) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    return match socket2::SockRef::from(connection).set_tcp_congestion(name.as_bytes()) {
+        // A connection within this machine is no TCP, and has no such option.
+        Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => Ok(()),
+        result => result,
+    };
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    {
+        let _ = (connection, name);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Whether this user may have connections with this congestion control here.
+pub fn check_congestion(name: &str) -> io::Result<()> {
+    let any = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
+        .or_else(|_| Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)))?;
+    set_congestion(&any, name)
+}
+
+/// The congestion controls that any user may have here, where the system tells: their names.
+pub fn congestions() -> Option<String> {
+    let names =
+        std::fs::read_to_string("/proc/sys/net/ipv4/tcp_allowed_congestion_control").ok()?;
+    Some(names.split_whitespace().collect::<Vec<_>>().join(", "))
 }

@@ -33,6 +33,22 @@ pub enum Fact {
         /// Why.
         cause: String,
     },
+    /// A connection that was not needed any more has ended.
+    Retired {
+        /// The connection.
+        worker: WorkerId,
+        /// The way it took.
+        link: LinkId,
+    },
+    /// A link is to have more connections or fewer.
+    Resized {
+        /// The link.
+        link: LinkId,
+        /// How many.
+        workers: u16,
+        /// Why.
+        cause: String,
+    },
     /// A link could not be taken.
     Missed {
         /// The link.
@@ -95,6 +111,12 @@ impl Fact {
             }
             Fact::Down { worker: WorkerId(worker), link: LinkId(link), cause } => {
                 debug!(worker, link, cause, "connection is down");
+            }
+            Fact::Retired { worker: WorkerId(worker), link: LinkId(link) } => {
+                debug!(worker, link, "connection is not needed");
+            }
+            Fact::Resized { link: LinkId(link), workers, cause } => {
+                debug!(link, workers, cause, "connections wanted");
             }
             Fact::Missed { link: LinkId(link), cause } => debug!(link, cause, "no connection"),
             Fact::Refused { peer, cause, others } => debug!(peer, cause, others, "caller refused"),

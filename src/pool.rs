@@ -24,6 +24,8 @@ struct Shared {
 struct State {
     free: Vec<Box<[u8]>>,
     made: usize,
+    /// Threads that wait for a buffer. Where there are none a return needs no call of the system.
+    waiting: usize,
     closed: bool,
 }
 
@@ -44,7 +46,9 @@ impl Pool {
             if let Some(buffer) = self.buffer(&mut state) {
                 return Some(buffer);
             }
+            state.waiting += 1;
             state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 
@@ -109,8 +113,11 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.pool.lock().free.push(bytes);
-        self.pool.returned.notify_one();
+        let mut state = self.pool.lock();
+        state.free.push(bytes);
+        if state.waiting > 0 {
+            self.pool.returned.notify_one();
+        }
     }
 }
 

@@ -50,6 +50,7 @@ pub fn run(
         security: config.common.security.clone(),
         inlet: Arc::new(move |settled: &Settled| inlets.inlet(settled)),
         limit: None,
+        congestion: None,
         stats: Arc::clone(&stats),
         news: news.clone(),
         cancel: cancel.clone(),
@@ -75,7 +76,8 @@ pub fn run(
 }
 
 fn wish(config: &config::Rx, has_spare: bool) -> Wish {
-    let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
+    let workers = config.rendezvous.most_workers(config.common.window_bytes, None);
+    let workers = workers.map(|workers| workers + u16::from(has_spare));
     let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
     Wish {
         foot_bytes: MAX_FOOT_BYTES,

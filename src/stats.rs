@@ -6,15 +6,20 @@
 //! shown (`watch`), nor take part in any decision about the stream.
 
 mod bottleneck;
+mod snapshot;
 mod worker;
 
 pub use bottleneck::Bottleneck;
 pub(crate) use bottleneck::Tally;
+pub use snapshot::Snapshot;
 pub(crate) use worker::{WorkerRow, WorkerState};
 
 use crate::codec::{LADDER, Packing};
+use crate::net::TcpInfo;
 use crate::proto::{LinkId, WorkerId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -24,12 +29,22 @@ use std::time::{Duration, Instant};
 const MAX_LINKS: usize = 256;
 
 /// Which end of the stream this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// It transmits.
     Sender,
     /// It receives.
     Receiver,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Role::Sender => "sender",
+            Role::Receiver => "receiver",
+        })
+    }
 }
 
 /// A figure that any thread may change and read.
@@ -95,6 +110,8 @@ pub struct Stats {
     pub(crate) wire_bytes: Figure,
     /// Payload bytes of the feet, each counted once.
     pub(crate) packed_bytes: Figure,
+    /// Raw bytes of the same feet.
+    pub(crate) raw_bytes: Figure,
     /// Feet, each counted once.
     pub(crate) feet: Figure,
     /// Feet sent again, for any reason (sender); as far as it is known here, those that came in bad or
@@ -108,6 +125,8 @@ pub struct Stats {
     pub(crate) reinjected: Figure,
     /// Connections that ended before the stream did.
     pub(crate) lost_connections: Figure,
+    /// Connections that carry the stream, or did when it was over.
+    pub(crate) connections_in_use: Figure,
 
     /// The source has nothing to read.
     pub(crate) waiting_for_source: Flag,
@@ -121,12 +140,18 @@ pub struct Stats {
     pub(crate) unsent_feet: Figure,
     /// Connections that wait for their turn under `--rate`.
     pub(crate) held_workers: Figure,
+    /// How often one of them began to wait for it.
+    pub(crate) awaited_turns: Figure,
     /// The receiver's window is what holds the next foot back.
     pub(crate) window_blocked: Flag,
     /// The sink takes nothing, as known at this end.
     pub(crate) sink_blocked: Flag,
     /// Feet sent, and not yet acked.
     pub(crate) unacked_feet: Figure,
+    /// Feet of the stream that this end can hold, and the size of each in bytes; 0 before they are settled.
+    pub(crate) window_feet: Figure,
+    /// The size of a whole foot in bytes.
+    pub(crate) foot_bytes: Figure,
     /// Feet below this number may be sent.
     pub(crate) limit: Figure,
     /// Every foot below this number is verified.
@@ -156,6 +181,28 @@ pub(crate) struct LinkRow {
     pub(crate) live: usize,
     /// How many of these carry something.
     pub(crate) busy: usize,
+    /// What their kernel says: counts and times are sums over all there ever were, the window is the sum over
+    /// those that are there, the round trip the shortest of theirs; zero where none is known.
+    pub(crate) tcp: TcpInfo,
+}
+
+impl LinkRow {
+    /// Adds what a connection has done, which is there or is gone.
+    fn add(&mut self, row: &WorkerRow, is_there: bool) {
+        self.bytes += row.bytes.now();
+        self.live += usize::from(is_there);
+        self.busy += usize::from(is_there && row.state() == WorkerState::Busy);
+        let Some(tcp) = row.tcp() else { return };
+        self.tcp.retransmits += tcp.retransmits;
+        self.tcp.busy += tcp.busy;
+        self.tcp.held_by_receiver += tcp.held_by_receiver;
+        self.tcp.held_by_buffer += tcp.held_by_buffer;
+        if is_there {
+            self.tcp.window_bytes += tcp.window_bytes;
+            let known = Some(self.tcp.rtt).filter(|rtt| !rtt.is_zero());
+            self.tcp.rtt = known.map_or(tcp.rtt, |rtt| rtt.min(tcp.rtt));
+        }
+    }
 }
 
 impl Stats {
@@ -173,21 +220,26 @@ impl Stats {
             stream_bytes: Figure::default(),
             wire_bytes: Figure::default(),
             packed_bytes: Figure::default(),
+            raw_bytes: Figure::default(),
             feet: Figure::default(),
             resent_feet: Figure::default(),
             duplicate_feet: Figure::default(),
             nacks: Figure::default(),
             reinjected: Figure::default(),
             lost_connections: Figure::default(),
+            connections_in_use: Figure::default(),
             waiting_for_source: Flag::default(),
             packing_feet: Figure::default(),
             rung: Figure::default(),
             unpacking_feet: Figure::default(),
             unsent_feet: Figure::default(),
             held_workers: Figure::default(),
+            awaited_turns: Figure::default(),
             window_blocked: Flag::default(),
             sink_blocked: Flag::default(),
             unacked_feet: Figure::default(),
+            window_feet: Figure::default(),
+            foot_bytes: Figure::default(),
             limit: Figure::default(),
             cumulative: Figure::default(),
             started: OnceLock::new(),
@@ -235,7 +287,7 @@ impl Stats {
         if let Some(row) = table.workers.remove(&worker)
             && let Some(link) = table.links.get_mut(&row.link)
         {
-            link.bytes += row.bytes.now();
+            link.add(&row, false);
         }
     }
 
@@ -254,10 +306,9 @@ impl Stats {
         let table = self.table();
         let mut links = table.links.clone();
         for row in table.workers.values() {
-            let Some(link) = links.get_mut(&row.link) else { continue };
-            link.bytes += row.bytes.now();
-            link.live += 1;
-            link.busy += usize::from(row.state() == WorkerState::Busy);
+            if let Some(link) = links.get_mut(&row.link) {
+                link.add(row, true);
+            }
         }
         links
     }
@@ -272,12 +323,17 @@ impl Stats {
             wire_bytes: self.wire_bytes.now(),
             source_bytes: self.source_bytes.now(),
             packed_bytes: self.packed_bytes.now(),
+            raw_bytes: self.raw_bytes.now(),
             feet: self.feet.now(),
             resent_feet: self.resent_feet.now(),
             lost_connections: self.lost_connections.now(),
+            connections_in_use: self.connections_in_use.now(),
             live_workers: self.live_workers(),
             unacked_feet: self.unacked_feet.now(),
             unsent_feet: self.unsent_feet.now(),
+            window_feet: self.window_feet.now(),
+            foot_bytes: self.foot_bytes.now(),
+            threads: self.threads,
             limit: self.limit.now(),
             cumulative: self.cumulative.now(),
             packing: self.packing(),
@@ -288,6 +344,18 @@ impl Stats {
     /// How feet are packed now, where that is adaptive.
     fn packing(&self) -> Option<Packing> {
         LADDER.get(self.rung.now().checked_sub(1)? as usize).copied()
+    }
+
+    /// Whether more could go over the connections, or come, as far as this end can see: nothing before them
+    /// or behind them is what is waited for; nor was a rate that all share since there were `turns`
+    /// [`Stats::awaited_turns`], for that stays what it is, however many they are.
+    pub(crate) fn waits_for_connections(&self, turns: u64) -> bool {
+        let is_held = self.held_workers.now() > 0 || self.awaited_turns.now() > turns;
+        match self.role {
+            _ if self.sink_blocked.now() || is_held => false,
+            Role::Sender => self.unsent_feet.now() > 0 && !self.window_blocked.now(),
+            Role::Receiver => self.unpacking_feet.now() < self.threads,
+        }
     }
 
     /// What holds the stream up at this moment, as far as this end can see.
@@ -301,54 +369,24 @@ impl Stats {
             Role::Receiver => Bottleneck::NetworkOrSender,
             Role::Sender if self.waiting_for_source.now() && !unsent => Bottleneck::Source,
             Role::Sender if self.packing_feet.now() >= 2 * self.threads => Bottleneck::Compression,
+            Role::Sender if self.held_workers.now() > 0 => Bottleneck::Rate,
             Role::Sender if unsent && self.window_blocked.now() => Bottleneck::Window,
+            Role::Sender if !unsent && self.is_full() => Bottleneck::Window,
             Role::Sender => Bottleneck::Network,
         }
+    }
+
+    /// Whether this end holds all the feet that it can, or nearly: the last are being read or packed.
+    fn is_full(&self) -> bool {
+        let held = self.unacked_feet.now() + self.packing_feet.now();
+        let most = self.window_feet.now();
+        most > 0 && held + 2 >= most
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         // Every change is an insert or a remove: the table is whole even if its holder panicked.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The figures of one end at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
-    /// Which end this is.
-    pub role: Role,
-    /// Time since the ends have met; none before.
-    pub elapsed: Option<Duration>,
-    /// How long the stream is said to be.
-    pub expected_bytes: Option<u64>,
-    /// Raw bytes that are through: acked (sender), written to the sink (receiver).
-    pub stream_bytes: u64,
-    /// Bytes on all connections, the way that the stream goes.
-    pub wire_bytes: u64,
-    /// Raw bytes read from the source (sender).
-    pub source_bytes: u64,
-    /// Payload bytes of the feet, each counted once.
-    pub packed_bytes: u64,
-    /// Feet, each counted once.
-    pub feet: u64,
-    /// Feet that went, or came, again.
-    pub resent_feet: u64,
-    /// Connections that ended before the stream did.
-    pub lost_connections: u64,
-    /// Connections that there are.
-    pub live_workers: usize,
-    /// Feet sent, and not yet acked (sender).
-    pub unacked_feet: u64,
-    /// Packed feet that no connection has taken (sender).
-    pub unsent_feet: u64,
-    /// Feet below this number may be sent.
-    pub limit: u64,
-    /// Every foot below this number is verified.
-    pub cumulative: u64,
-    /// How feet are packed, where that is adaptive.
-    pub packing: Option<Packing>,
-    /// What holds the stream up.
-    pub bottleneck: Bottleneck,
 }
 
 #[cfg(test)]
@@ -365,10 +403,44 @@ mod tests {
         assert_eq!(stats.bottleneck(), Bottleneck::Network);
         stats.window_blocked.set(true);
         assert_eq!(stats.bottleneck(), Bottleneck::Window);
+        stats.held_workers.set(1);
+        assert_eq!(stats.bottleneck(), Bottleneck::Rate);
         stats.packing_feet.set(4);
         assert_eq!(stats.bottleneck(), Bottleneck::Compression);
         stats.sink_blocked.set(true);
         assert_eq!(stats.bottleneck(), Bottleneck::Sink);
+    }
+
+    #[test]
+    fn a_sender_whose_feet_are_all_on_their_way_needs_a_larger_window() {
+        let stats = Stats::new(Role::Sender, 2);
+        stats.window_feet.set(100);
+        stats.unacked_feet.set(97);
+        assert_eq!(stats.bottleneck(), Bottleneck::Network);
+        stats.unacked_feet.set(98);
+        assert_eq!(stats.bottleneck(), Bottleneck::Window);
+        stats.unsent_feet.set(1);
+        assert_eq!(stats.bottleneck(), Bottleneck::Network, "one could go, and does not");
+    }
+
+    #[test]
+    fn a_link_keeps_what_its_connections_have_done() {
+        let stats = Stats::new(Role::Sender, 1);
+        let info = |milliseconds, retransmits| TcpInfo {
+            rtt: Duration::from_millis(milliseconds),
+            window_bytes: 1000,
+            retransmits,
+            busy: Duration::from_secs(1),
+            ..TcpInfo::default()
+        };
+        for (worker, told) in [(1, Some(info(30, 5))), (2, Some(info(20, 1))), (3, None)] {
+            stats.join(WorkerId(worker), LinkId(0), "192.0.2.1:5000".into()).set_tcp(told);
+        }
+        let both = TcpInfo { window_bytes: 2000, busy: Duration::from_secs(2), ..info(20, 6) };
+        assert_eq!(stats.links()[&LinkId(0)].tcp, both);
+        stats.leave(WorkerId(2));
+        let left = TcpInfo { busy: Duration::from_secs(2), ..info(30, 6) };
+        assert_eq!(stats.links()[&LinkId(0)].tcp, left);
     }
 
     #[test]
@@ -379,6 +451,36 @@ mod tests {
         assert_eq!(stats.bottleneck(), Bottleneck::Decompression);
         stats.sink_blocked.set(true);
         assert_eq!(stats.bottleneck(), Bottleneck::Sink);
+    }
+
+    #[test]
+    fn a_sender_waits_for_connections_only_where_nothing_else_holds_it_up() {
+        let stats = Stats::new(Role::Sender, 2);
+        assert!(!stats.waits_for_connections(0), "there is nothing to send");
+        stats.unsent_feet.set(1);
+        assert!(stats.waits_for_connections(0));
+        stats.held_workers.set(1);
+        assert!(!stats.waits_for_connections(0), "the rate is what holds it up");
+        stats.held_workers.set(0);
+        stats.awaited_turns.set(7);
+        assert!(!stats.waits_for_connections(6), "it was, a moment ago");
+        stats.awaited_turns.set(0);
+        stats.window_blocked.set(true);
+        assert!(!stats.waits_for_connections(0), "the window, or a slow sink behind it");
+        stats.window_blocked.set(false);
+        stats.sink_blocked.set(true);
+        assert!(!stats.waits_for_connections(0));
+    }
+
+    #[test]
+    fn a_receiver_waits_for_connections_while_it_could_take_more() {
+        let stats = Stats::new(Role::Receiver, 2);
+        assert!(stats.waits_for_connections(0));
+        stats.unpacking_feet.add(2);
+        assert!(!stats.waits_for_connections(0));
+        stats.unpacking_feet.subtract(1);
+        stats.sink_blocked.set(true);
+        assert!(!stats.waits_for_connections(0));
     }
 
     #[test]

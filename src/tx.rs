@@ -66,6 +66,7 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
         security: config.common.security.clone(),
         inlet: Arc::new(|_: &Settled| Box::new(NoFeet)),
         limit,
+        congestion: config.shaping.congestion.clone(),
         stats: Arc::clone(&stats),
         news: news.clone(),
         cancel: cancel.clone(),
@@ -80,6 +81,8 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
     stats.start();
 
     let budget = Budget::of(config.common.window_bytes, config.packaging.packing, settled);
+    stats.window_feet.set(budget.feet as u64);
+    stats.foot_bytes.set(settled.foot_bytes.into());
     let pool = Pool::new(budget.feet, budget.buffer_bytes);
     // One message for each foot that has a buffer: whoever packs never waits here.
     let (packed_out, packed) = bounded(budget.feet);
@@ -120,7 +123,10 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
 }
 
 fn wish(config: &config::Tx, has_spare: bool) -> Wish {
-    let workers = config.rendezvous.workers().map(|workers| workers + u16::from(has_spare));
+    let workers = config
+        .rendezvous
+        .most_workers(config.common.window_bytes, Some(config.packaging.foot_bytes));
+    let workers = workers.map(|workers| workers + u16::from(has_spare));
     let workers = workers.map_or(MAX_WORKERS, |workers| workers.min(MAX_WORKERS));
     Wish {
         foot_bytes: config.packaging.foot_bytes,

@@ -6,14 +6,15 @@
 
 mod bar;
 mod budget;
-mod figures;
+mod evidence;
+pub(crate) mod figures;
 mod files;
 mod lanes;
 mod links;
 mod log;
 mod progress;
 pub mod ready;
-mod record;
+pub(crate) mod record;
 pub mod say;
 mod signals;
 mod summary;
@@ -24,8 +25,9 @@ use crate::config::Common;
 use crate::error::Error;
 use crate::foot::Hash;
 use crate::news::{Fact, News};
-use crate::stats::{Snapshot, Stats, Tally};
+use crate::stats::{LinkRow, Snapshot, Stats, Tally};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
+use evidence::{Processors, evidence};
 use files::Files;
 use lanes::Lanes;
 use links::Links;
@@ -92,6 +94,7 @@ impl Watch {
             stream: Meter::default(),
             wire: Meter::default(),
             tally: Tally::default(),
+            processors: None,
             files: Files::open(&settings.records, say)?,
             ticks: 0,
             window: (0, 0),
@@ -120,9 +123,11 @@ impl Watch {
         self.say.end_pictures();
         let snapshot = self.stats.snapshot();
         if let Some(elapsed) = snapshot.elapsed {
-            let most = watcher.as_ref().and_then(|watcher| watcher.tally.most_frequent());
-            let bottleneck = most.unwrap_or(snapshot.bottleneck);
-            let line = summary::last_line(&snapshot, elapsed, bottleneck, failure.is_none());
+            let bottleneck = watcher.as_ref().map_or_else(
+                || snapshot.bottleneck.to_string(),
+                |watcher| watcher.bottleneck(&snapshot),
+            );
+            let line = summary::last_line(&snapshot, elapsed, &bottleneck, failure.is_none());
             self.say.note(&line);
         }
         if let Some(digest) = digest {
@@ -148,6 +153,8 @@ struct Watcher {
     stream: Meter,
     wire: Meter,
     tally: Tally,
+    /// How busy the machine has been since the ends have met.
+    processors: Option<Processors>,
     files: Files,
     ticks: u32,
     /// Feet below these are verified, and may be sent, as it was last told in detail.
@@ -178,6 +185,7 @@ impl Watcher {
     fn look(&mut self, now: Instant) {
         let snapshot = self.stats.snapshot();
         if snapshot.elapsed.is_some() {
+            self.processors.get_or_insert_with(Processors::new);
             self.tally.count(snapshot.bottleneck);
             self.sample(now, &snapshot);
         }
@@ -217,7 +225,19 @@ impl Watcher {
 
     fn say_how_it_stands(&self) {
         let snapshot = self.stats.snapshot();
-        self.say.always(&summary::block(&snapshot, self.rates(), &self.stats.workers()));
+        let (workers, bottleneck) = (self.stats.workers(), self.bottleneck(&snapshot));
+        self.say.always(&summary::block(&snapshot, self.rates(), &bottleneck, &workers));
+    }
+
+    /// What was the bottleneck for most of the time, and why; of a run too short to be looked at, what it is now.
+    fn bottleneck(&self, snapshot: &Snapshot) -> String {
+        let Some((most, share)) = self.tally.most_frequent() else {
+            return snapshot.bottleneck.to_string();
+        };
+        let links: Vec<LinkRow> = self.stats.links().into_values().collect();
+        let processors = self.processors.as_ref().and_then(Processors::busy);
+        let seen = evidence::Seen { share, links: &links, processors };
+        format!("{most} ({})", evidence(most, snapshot, &seen))
     }
 
     /// The last line and the last page.

@@ -10,6 +10,7 @@ mod keys;
 mod lab;
 #[cfg(target_os = "linux")]
 mod recipes;
+mod report;
 mod rules;
 mod sim;
 #[cfg(target_os = "linux")]

@@ -158,3 +158,8 @@ fn ssh() {
 fn postgresql() {
     cook("postgresql.md");
 }
+
+#[test]
+fn nightly() {
+    cook("nightly.md");
+}

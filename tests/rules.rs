@@ -18,6 +18,7 @@ mod limited;
 mod pair;
 mod progress;
 mod reinjection;
+mod retiring;
 mod rx;
 mod scheduling;
 mod tx;

@@ -6,6 +6,7 @@
 mod detail;
 mod dialling;
 mod first;
+mod growing;
 mod limited;
 mod looping;
 mod matrix;

@@ -17,14 +17,14 @@ pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Error::usage(
                 "no command",
-                "one of tx, rx, loop, keygen, prbs, completions and man is needed",
+                "one of tx, rx, loop, keygen, prbs, report, completions and man is needed",
             )
         }
         ErrorKind::InvalidSubcommand => {
             let what = told(ContextKind::InvalidSubcommand).unwrap_or_default();
             Error::usage(
                 what,
-                "unknown command; there are tx, rx, loop, keygen, prbs, completions and man",
+                "unknown command; there are tx, rx, loop, keygen, prbs, report, completions and man",
             )
         }
         ErrorKind::UnknownArgument => Error::usage(argument(), "unknown here"),

@@ -8,20 +8,23 @@ use viamillipede::error::Error;
 
 #[derive(Args)]
 #[command(next_help_heading = super::CONNECTIONS)]
-pub(super) struct RateArgs {
+pub(super) struct ShapingArgs {
     /// Write at most this many bytes a second to all connections together, with all that encryption
     /// adds; also in bits, as 200Mbit; @FILE is read again every second
     #[arg(long, visible_alias = "bwlimit", value_name = "BYTES", value_parser = Rate::parse)]
     rate: Option<Rate>,
+    /// TCP's congestion control for each connection, such as bbr [default: the system's]
+    #[arg(long, value_name = "NAME")]
+    congestion: Option<String>,
 }
 
-impl RateArgs {
+impl ShapingArgs {
     /// What so many connections keep to; how many is not known where this end listens.
     pub(super) fn read(self, workers: Option<u16>) -> Result<Shaping, Error> {
-        let RateArgs { rate } = self;
+        let ShapingArgs { rate, congestion } = self;
         if let (Some(rate), Some(workers)) = (&rate, workers) {
             rate.check_workers(workers)?;
         }
-        Ok(Shaping { rate })
+        Ok(Shaping { rate, congestion })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::ends::{InputArgs, OutputArgs};
 use super::keys::Unkeyed;
-use super::shaping::RateArgs;
+use super::shaping::ShapingArgs;
 use super::{CommonArgs, ConnectionArgs, PackingArgs, common, packaging};
 use clap::{Args, ValueEnum};
 use viamillipede::config::MIN_FOOT_BYTES;
@@ -87,7 +87,7 @@ pub(super) struct Pair<'a> {
 /// `tx --ssh`: the stream comes from here, and `output` is there.
 pub(super) fn push(
     pair: Pair<'_>,
-    rate: RateArgs,
+    shaping: ShapingArgs,
     input: InputArgs,
     output: OutputArgs,
 ) -> Result<Unkeyed, Error> {
@@ -97,9 +97,9 @@ pub(super) fn push(
             .with_hint("say --output FILE or -- COMMAND; both are on HOST"));
     }
     // Which addresses there are is known later.
-    let workers = Some(pair.connections.workers.unwrap_or(config::DEFAULT_WORKERS));
+    let workers = Some(pair.connections.workers.unwrap_or_default().at_first());
     pair.settle(Task::Receive(output), |common, packaging, rendezvous| {
-        let shaping = rate.read(rendezvous.workers().max(workers))?;
+        let shaping = shaping.read(rendezvous.workers().max(workers))?;
         Ok(Near::Tx(config::Tx { common, input, packaging, shaping, rendezvous }))
     })
 }
@@ -132,10 +132,10 @@ impl Pair<'_> {
             return Err(Error::usage(dest.to_string(), cause));
         }
         let command = ssh.command()?;
-        let workers = connections.workers.unwrap_or(config::DEFAULT_WORKERS);
+        let workers = connections.workers.unwrap_or_default();
         // Which addresses there are is known later; there is one at least, beside the way through ssh.
         let rendezvous = Rendezvous::dial(dests.clone(), workers)?;
-        let total = rendezvous.workers().unwrap_or(0).max(workers) + 1;
+        let total = rendezvous.workers().unwrap_or(0).max(workers.at_first()) + 1;
         let least_feet = config::min_window_feet(total);
         let packaging = packaging(&packing);
         let foot_bytes = match &task {

@@ -1,6 +1,7 @@
 //! What is typed, and what it means.
 
 use super::*;
+use std::time::Duration;
 use viamillipede::config::{Input, Output, Task};
 use viamillipede::key::{Key, KeySource};
 
@@ -56,7 +57,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(tx.common.verbosity, Verbosity::Normal);
     assert!(!tx.common.verify && tx.common.name.is_empty());
     let dests = vec![Dest { host: "h".into(), port: 1, bind: None, workers: None }];
-    assert_eq!(tx.rendezvous, Rendezvous::Dial { dests, workers: 4 });
+    assert_eq!(tx.rendezvous, Rendezvous::Dial { dests, workers: Workers::Count(4) });
 }
 
 #[test]
@@ -84,7 +85,19 @@ fn either_end_dials_or_listens() {
     let Command::Rx(rx) = command("rx --plain --connect h:1 --workers 7") else {
         panic!("rx is Rx")
     };
-    assert!(matches!(rx.rendezvous, Rendezvous::Dial { workers: 7, .. }));
+    assert!(matches!(rx.rendezvous, Rendezvous::Dial { workers: Workers::Count(7), .. }));
+}
+
+#[test]
+fn connections_may_be_as_many_as_bring_something() {
+    let Command::Tx(tx) = command("tx --plain --workers auto a:1 b:1,workers=2") else {
+        panic!("tx is Tx")
+    };
+    // Those that there are at first: four, of which `a` has all, and two.
+    assert_eq!(tx.rendezvous.workers(), Some(6));
+    assert!(matches!(tx.rendezvous, Rendezvous::Dial { workers: Workers::Auto, .. }));
+    assert!(complaint("tx --plain --workers many a:1").contains("nor auto"));
+    assert!(complaint("rx --plain --workers auto 1").contains("--workers"));
 }
 
 #[test]
@@ -180,13 +193,13 @@ fn a_push_has_its_sink_there_and_a_pull_its_source() {
         (push.command.host.as_str(), push.command.program.as_str()),
         ("u@h", "viamillipede")
     );
-    assert_eq!((push.command.words, push.workers), (vec!["ssh".to_owned()], 4));
+    assert_eq!((push.command.words, push.workers), (vec!["ssh".to_owned()], Workers::Count(4)));
     assert_eq!((push.direct, push.dests.len()), (config::Direct::Auto, 0));
     assert_eq!(push.window_asked, Some(64 << 20));
     let pull = pair("rx --ssh h -e ssh --direct always --workers 2 a:0 b:7,workers=1 -i f -- cat");
     let Task::Send(Input::File(path), _) = &pull.task else { panic!("{:?}", pull.task) };
     assert_eq!(path.as_os_str(), "f");
-    assert_eq!((pull.dests.len(), pull.dests[0].port, pull.workers), (2, 0, 2));
+    assert_eq!((pull.dests.len(), pull.dests[0].port, pull.workers), (2, 0, Workers::Count(2)));
     assert!(matches!(pull.near, config::Near::Rx(rx) if matches!(rx.output, Output::Command(_))));
 }
 

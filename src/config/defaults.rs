@@ -4,9 +4,9 @@
 //! Does not know what each setting means ([`super`]).
 
 use super::{
-    Common, DEFAULT_FOOT_BYTES, DEFAULT_PATIENCE, DEFAULT_WORKERS, Input, Loop, MIN_FOOT_BYTES,
-    Output, Packaging, Packing, ProgressMode, Records, Rendezvous, Rx, Security, Shaping, Tx,
-    Verbosity, min_window_feet, window_bytes,
+    Common, DEFAULT_FOOT_BYTES, DEFAULT_PATIENCE, Input, Loop, MIN_FOOT_BYTES, Output, Packaging,
+    Packing, ProgressMode, Records, Rendezvous, Rx, Security, Shaping, Tx, Verbosity, Workers,
+    min_window_feet, window_bytes,
 };
 use crate::error::Error;
 use crate::key::Key;
@@ -44,9 +44,9 @@ impl Loop {
     ///
     /// This machine has too little memory for a window, or no random numbers.
     pub fn new() -> Result<Loop, Error> {
-        let (workers, packaging) = (DEFAULT_WORKERS, Packaging::default());
+        let (workers, packaging) = (Workers::default(), Packaging::default());
         let security = Security::Keyed(Key::generate()?);
-        let common = common(security, min_window_feet(workers), packaging.foot_bytes)?;
+        let common = common(security, min_window_feet(workers.at_first()), packaging.foot_bytes)?;
         let (input, output, shaping) = (Input::Stdin, Output::Stdout, Shaping::default());
         Ok(Loop { common, input, output, packaging, shaping, workers })
     }

@@ -2,7 +2,7 @@
 //!
 //! Does not know how the other end is told (`ssh`).
 
-use super::{Common, Dest, Rx, Tx};
+use super::{Common, Dest, Rx, Tx, Workers};
 pub use crate::ssh::order::Task;
 use crate::stats::Role;
 
@@ -17,7 +17,7 @@ pub struct Ssh {
     /// the one that the far end picks.
     pub dests: Vec<Dest>,
     /// TCP connections over all ways together.
-    pub workers: u16,
+    pub workers: Workers,
     /// Whether the stream goes directly, or through ssh.
     pub direct: Direct,
     /// The window that was asked for, in bytes: the far end may have another default.

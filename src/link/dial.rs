@@ -1,28 +1,26 @@
 //! The dialling side: one thread for each connection that there shall be. It dials, says hello,
 //! becomes the worker, and dials again when the connection is gone.
 //!
-//! Does not know when to give up: it goes on until it is cancelled.
+//! Does not know when to give up: it goes on until it is cancelled, or not needed any more. Nor does it know
+//! how many there shall be: see [`super::diallers`].
 
 use super::channel::{Channel, is_plain};
+use super::quotas::Quotas;
 use super::slots::{Claim, Slots};
 use super::worker::{Outbox, Worker};
 use super::{Crew, Event, Miss, Spare, random};
 use crate::cancel::{Cancel, wait};
-use crate::config::{Dest, shares};
-use crate::error::Error;
+use crate::config::Dest;
 use crate::net;
 use crate::proto::LinkId;
 use crate::proto::backoff::{Backoff, FIRST_WAIT, MAX_WAIT};
-use crate::proto::hello::{
-    Answer, Hello, HelloKind, Refusal, RefusalKind, SessionId, Settled, VERSIONS, Welcome, Wish,
-};
+use crate::proto::hello::{Answer, Hello, HelloKind, Refusal, RefusalKind, Settled, Welcome, Wish};
 use crate::tls::TlsError;
 use nix::poll::PollFlags;
 use socket2::Socket;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
 use tracing::trace;
 
@@ -43,83 +41,25 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often is looked for other connections before a spare way is taken.
 const LOOKS: u32 = 6;
 
-/// Where connections may go.
-pub(super) struct Ways<'a> {
-    pub(super) dests: &'a [Dest],
-    /// Connections over all DESTs.
-    pub(super) workers: u16,
-    pub(super) spare: Option<Spare>,
-}
-
-/// One of them.
-enum Way {
+/// Where a connection may go.
+pub(super) enum Way {
     Dest(Dest),
     Spare(Spare),
 }
 
-/// Starts the dialling threads: their links in the order of the DESTs, the shares of `workers` as
-/// [`shares`] says, and the spare one after them.
-pub(super) fn start(ways: Ways<'_>, wish: Wish, name: &str, crew: &Crew) -> Result<(), Error> {
-    let Ways { dests, workers, spare } = ways;
-    let session = SessionId(random()?);
-    let shares = shares(dests, workers);
-    let welcomed = Arc::new(OnceLock::new());
-    let slots = Arc::new(Slots::new(wish.workers));
-    let mut index = 0;
-    let mut start = |way, link: usize| {
-        let hello = Hello {
-            versions: VERSIONS,
-            kind: HelloKind::New,
-            session,
-            role: crew.role,
-            worker: index,
-            link: link as u16, // DESTs are fewer than connections, which fit
-            workers: wish.workers,
-            foot_bytes: wish.foot_bytes,
-            window_bytes: wish.window_bytes,
-            verify: wish.verify,
-            pace: wish.pace,
-            name: name.to_owned(),
-        };
-        let dialler = Dialler {
-            way,
-            link: LinkId(hello.link),
-            hello,
-            wish,
-            index,
-            slots: Arc::clone(&slots),
-            welcomed: Arc::clone(&welcomed),
-            crew: crew.clone(),
-        };
-        thread::Builder::new()
-            .name(format!("worker {index}"))
-            .spawn(move || dialler.run())
-            .map_err(|error| Error::io("a thread for a connection", error))?;
-        index += 1;
-        Ok(())
-    };
-    // Round by round, so that a session settled to few connections still has every link.
-    for round in 0..shares.iter().copied().max().unwrap_or(0) {
-        for (link, (dest, share)) in dests.iter().zip(&shares).enumerate() {
-            if round < *share {
-                start(Way::Dest(dest.clone()), link)?;
-            }
-        }
-    }
-    spare.map_or(Ok(()), |spare| start(Way::Spare(spare), dests.len()))
-}
-
-struct Dialler {
-    way: Way,
-    link: LinkId,
-    hello: Hello,
-    wish: Wish,
+/// One who dials.
+pub(super) struct Dialler {
+    pub(super) way: Way,
+    pub(super) link: LinkId,
+    pub(super) hello: Hello,
+    pub(super) wish: Wish,
     /// The number of this thread, and of its connection where there is a place for each.
-    index: u16,
-    slots: Arc<Slots>,
+    pub(super) index: u32,
+    pub(super) slots: Arc<Slots>,
+    pub(super) quotas: Arc<Quotas>,
     /// The first welcome of the session, on whatever connection.
-    welcomed: Arc<OnceLock<Welcome>>,
-    crew: Crew,
+    pub(super) welcomed: Arc<OnceLock<Welcome>>,
+    pub(super) crew: Crew,
 }
 
 /// How one attempt ended.
@@ -148,10 +88,11 @@ struct Greeted {
 }
 
 impl Dialler {
-    fn run(mut self) {
+    /// Sees to one connection, until it is not needed any more.
+    pub(super) fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         loop {
-            if !self.await_need() {
+            if self.quotas.leave(self.link) || !self.await_need() {
                 return;
             }
             let attempt = self.attempt();

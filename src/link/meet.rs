@@ -174,7 +174,13 @@ pub fn meet(
                     info!(foot_bytes, workers, window_bytes, verify, "the ends have met");
                     return Ok(event);
                 }
-                Ok(Event::Frame(..) | Event::Written(_) | Event::Held(..) | Event::Down(..)) => {}
+                Ok(
+                    Event::Frame(..)
+                    | Event::Written(_)
+                    | Event::Held(..)
+                    | Event::Down(..)
+                    | Event::Retire(_),
+                ) => {}
                 Err(_) => return Err(gave_up("every connection", "its thread ended")),
             },
             recv(interrupt) -> error => match error {

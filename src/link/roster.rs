@@ -23,6 +23,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Who is up, and why the others are not.
 pub struct Roster {
     handles: BTreeMap<WorkerId, (Handle, LinkId)>,
+    /// Those that are about to end, and are no loss.
+    retired: BTreeSet<WorkerId>,
     causes: Causes,
     /// Links that have worked: who answers there is the other end, or was.
     proven: BTreeSet<LinkId>,
@@ -42,7 +44,8 @@ impl Roster {
         news: News,
     ) -> Roster {
         let (handles, causes, proven) = (BTreeMap::new(), Causes::default(), BTreeSet::new());
-        Roster { handles, causes, proven, names, patience, stats, news }
+        let retired = BTreeSet::new();
+        Roster { handles, retired, causes, proven, names, patience, stats, news }
     }
 
     /// A connection came up.
@@ -52,11 +55,25 @@ impl Roster {
         let (worker, peer) = (handle.id(), handle.peer().to_owned());
         self.news.tell(Fact::Up { worker, link, peer });
         self.handles.insert(handle.id(), (handle, link));
+        self.count();
     }
 
-    /// A connection was lost.
+    /// A connection is not needed any more, and about to end.
+    pub fn retire(&mut self, worker: WorkerId) {
+        if self.handles.contains_key(&worker) {
+            self.retired.insert(worker);
+            self.count();
+        }
+    }
+
+    /// A connection has ended, and was lost unless it was retired.
     pub fn down(&mut self, worker: WorkerId, cause: String) {
         if let Some((_, link)) = self.handles.remove(&worker) {
+            let is_retired = self.retired.remove(&worker);
+            self.count();
+            if is_retired {
+                return self.news.tell(Fact::Retired { worker, link });
+            }
             self.news.tell(Fact::Down { worker, link, cause: cause.clone() });
             self.causes.missed(link, Miss::Lost(cause));
             self.stats.lost_connections.increment();
@@ -68,6 +85,12 @@ impl Roster {
     pub fn hung_up(&mut self, worker: WorkerId) {
         self.news.tell(Fact::Over);
         self.handles.remove(&worker);
+    }
+
+    /// Shows how many connections are in use.
+    fn count(&self) {
+        let in_use = self.handles.len() - self.retired.len();
+        self.stats.connections_in_use.set(in_use as u64);
     }
 
     /// A link could not be taken. An error when that ends the session: the other end was restarted.

@@ -43,7 +43,7 @@ struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Holder {
     link: LinkId,
-    dialler: u16,
+    dialler: u32,
 }
 
 impl Slots {
@@ -62,8 +62,13 @@ impl Slots {
         self.changed.notify_all();
     }
 
+    /// How many places there are.
+    pub(super) fn count(&self) -> u16 {
+        u16::try_from(self.lock().count).unwrap_or(u16::MAX)
+    }
+
     /// A place for this dialler: the one of its own number if that is free.
-    pub(super) fn claim(self: &Arc<Slots>, link: LinkId, dialler: u16) -> Option<Claim> {
+    pub(super) fn claim(self: &Arc<Slots>, link: LinkId, dialler: u32) -> Option<Claim> {
         let holder = Holder { link, dialler };
         let index = self.lock().claim(holder)?;
         Some(Claim { slots: Arc::clone(self), holder, index })
@@ -123,7 +128,7 @@ impl Places {
     }
 
     fn claim(&mut self, holder: Holder) -> Option<u16> {
-        let own = usize::from(holder.dialler);
+        let own = holder.dialler as usize;
         let is_free = self.in_use().get(own).is_some_and(|place| place.owner().is_none());
         let index = if is_free { own } else { self.find(holder.link)? };
         let place = &mut self.all[index];

@@ -37,6 +37,8 @@ use tracing::trace;
 const READ_AHEAD: usize = 16 << 10;
 /// Reads in a row before writing has its turn: acks must not wait behind a fast sender.
 const READS_IN_A_ROW: usize = 16;
+/// How often the kernel is asked how the connection is.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long a worker that has said its last word waits for the other end to hang up.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
@@ -76,8 +78,12 @@ pub(super) struct Worker {
     head: Vec<u8>,
     head_written: usize,
     foot: Option<(Arc<Filled>, usize)>,
-    read_ahead: Vec<u8>,
+    /// What was read and is not parsed is the first `ahead` bytes of it.
+    read_ahead: Box<[u8]>,
+    ahead: usize,
     incoming: Option<Incoming>,
+    /// When the kernel is asked again.
+    next_look: Instant,
     /// Set once all is said; when it comes, the connection ends.
     hang_up: Option<Instant>,
 }
@@ -105,12 +111,17 @@ impl Worker {
         if crew.role == Role::Receiver {
             net::end_untaken(&channel)?;
         }
+        if let Some(name) = &crew.congestion {
+            net::set_congestion(&channel, name)?;
+        }
         let outbox = Arc::new(outbox);
         let received = Arc::new(AtomicU64::new(0));
         let handle = Handle::new(id, Arc::clone(&outbox), Arc::clone(&received), Arc::clone(&row));
         let (counted, committed) = (carried(&channel, crew.role), channel.committed_bytes());
         let mut share = Share::new(crew.limit.clone(), id, row.link, Arc::clone(&crew.stats));
         share.spend(committed); // what it took to get here
+        let (ahead, mut room) = (read_ahead.len(), read_ahead);
+        room.resize(READ_AHEAD.max(ahead), 0);
         let worker = Worker {
             id,
             channel,
@@ -125,8 +136,10 @@ impl Worker {
             head: Vec::new(),
             head_written: 0,
             foot: None,
-            read_ahead,
+            read_ahead: room.into_boxed_slice(),
+            ahead,
             incoming: None,
+            next_look: Instant::now(),
             hang_up: None,
         };
         Ok((worker, handle))
@@ -144,6 +157,7 @@ impl Worker {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
+        self.row.set_tcp(net::tcp_info(&self.channel));
         self.stats().leave(self.id);
         let (worker, feet, bytes) = (self.id.0, self.row.feet.now(), self.row.bytes.now());
         trace!(worker, reason = ended.to_string(), feet, bytes, "connection is closed");
@@ -157,12 +171,22 @@ impl Worker {
             if let Some(reason) = self.outbox.closed() {
                 return Err(Ended::Refused(reason));
             }
+            self.look();
             let wrote = self.write_some()?;
             let (read, all_read) = self.read_some()?;
             if wrote || read && !all_read {
                 continue;
             }
             self.rest()?;
+        }
+    }
+
+    /// Asks the kernel how the connection is, now and then, for people to see.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_look {
+            self.next_look = now + LOOK;
+            self.row.set_tcp(net::tcp_info(&self.channel));
         }
     }
 
@@ -175,6 +199,9 @@ impl Worker {
         } else {
             WorkerState::Idle
         });
+        if !self.outbox.rest() {
+            return Ok(()); // something has come into it since it was looked into
+        }
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, writing && turn.is_none() || !self.channel.is_flushed());
         let [_, woken, cancelled] = wait(
@@ -185,9 +212,7 @@ impl Worker {
             ],
             self.hang_up.into_iter().chain(turn).min(),
         )?;
-        if !woken.is_empty() {
-            self.outbox.clear();
-        }
+        self.outbox.rise(!woken.is_empty());
         let late = self.hang_up.is_some_and(|at| at <= Instant::now());
         if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
     }
@@ -314,10 +339,9 @@ impl Worker {
 
     /// One read: a foot's payload straight into its buffer, what follows it into the read-ahead.
     fn read_once(&mut self) -> io::Result<usize> {
-        let ahead = self.read_ahead.len();
+        let ahead = self.ahead;
         debug_assert!(ahead < READ_AHEAD, "a whole frame fits, and whole frames are parsed");
-        self.read_ahead.resize(READ_AHEAD, 0);
-        let result = match &mut self.incoming {
+        let (bytes, kept) = match &mut self.incoming {
             Some(Incoming { header, buffer: Some(buffer), filled }) => {
                 let payload = &mut buffer[*filled..header.packed_bytes as usize];
                 let wanted = payload.len();
@@ -326,23 +350,15 @@ impl Worker {
                     *filled += of_payload;
                     self.received.fetch_add(of_payload as u64, Relaxed);
                     (bytes, bytes - of_payload)
-                })
+                })?
             }
             _ => {
                 let room = &mut self.read_ahead[ahead..];
-                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))
+                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))?
             }
         };
-        match result {
-            Ok((bytes, kept)) => {
-                self.read_ahead.truncate(kept);
-                Ok(bytes)
-            }
-            Err(error) => {
-                self.read_ahead.truncate(ahead);
-                Err(error)
-            }
-        }
+        self.ahead = kept;
+        Ok(bytes)
     }
 
     /// Takes apart what was read ahead, and hands on what is complete.
@@ -355,7 +371,7 @@ impl Worker {
                     break;
                 }
             }
-            match decode(&self.read_ahead[place..])? {
+            match decode(&self.read_ahead[place..self.ahead])? {
                 None => break,
                 Some((frame, bytes)) => {
                     place += bytes;
@@ -366,7 +382,8 @@ impl Worker {
                 }
             }
         }
-        self.read_ahead.drain(..place);
+        self.read_ahead.copy_within(place..self.ahead, 0);
+        self.ahead -= place;
         Ok(())
     }
 
@@ -385,7 +402,7 @@ impl Worker {
     fn take_payload(&mut self, place: usize) -> usize {
         let Some(incoming) = &mut self.incoming else { return 0 };
         let length = incoming.header.packed_bytes as usize;
-        let ahead = &self.read_ahead[place..];
+        let ahead = &self.read_ahead[place..self.ahead];
         let moved = ahead.len().min(length - incoming.filled);
         if let Some(buffer) = &mut incoming.buffer {
             buffer[incoming.filled..incoming.filled + moved].copy_from_slice(&ahead[..moved]);

@@ -16,7 +16,7 @@ const SLICE: Duration = Duration::from_millis(4);
 const LEAST: u64 = 1 << 10;
 const MOST: u64 = 256 << 10;
 /// What threads that wake late, or find nothing to do for a moment, may make up for.
-const LATE: Duration = Duration::from_millis(40);
+const LATE: Duration = Duration::from_millis(10);
 /// Nobody is as late as this: the stream stood still, or the whole process. That is made up for by nothing.
 const STOPPED: Duration = Duration::from_millis(100);
 /// A less preferred link's turn comes as if it had asked so much later for each link before it, but for

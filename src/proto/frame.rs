@@ -66,6 +66,9 @@ pub enum Frame {
     DoneAck,
     /// Either way: this end has failed and says why.
     Abort(Abort),
+    /// Either way: the connection that carries this is not needed any more. A receiver asks for its end;
+    /// a sender says that nothing is on it, and ends it.
+    Retire,
 }
 
 /// The receiver's full state, idempotent and valid on any worker.
@@ -149,10 +152,12 @@ pub enum Kind {
     DoneAck = 7,
     /// [`Frame::Abort`]
     Abort = 8,
+    /// [`Frame::Retire`]
+    Retire = 9,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Foot,
         Kind::Ack,
         Kind::Nack,
@@ -161,6 +166,7 @@ impl Kind {
         Kind::Done,
         Kind::DoneAck,
         Kind::Abort,
+        Kind::Retire,
     ];
 
     fn from_wire(number: u8) -> Option<Kind> {
@@ -178,7 +184,7 @@ impl Kind {
             Kind::Ping => body_bytes == PING_BYTES,
             Kind::End => body_bytes == END_BYTES,
             Kind::Done => body_bytes == DONE_BYTES,
-            Kind::DoneAck => body_bytes == 0,
+            Kind::DoneAck | Kind::Retire => body_bytes == 0,
             Kind::Abort => body_bytes
                 .checked_sub(ABORT_FIXED_BYTES)
                 .is_some_and(|reason_bytes| reason_bytes <= MAX_REASON_BYTES),
@@ -197,6 +203,7 @@ impl fmt::Display for Kind {
             Kind::Done => "done",
             Kind::DoneAck => "done-ack",
             Kind::Abort => "abort",
+            Kind::Retire => "retire",
         })
     }
 }

@@ -100,6 +100,12 @@ impl Liveness {
         SILENT
     }
 
+    /// Whether what takes so long could not be done in what is left of patience when nothing has moved
+    /// for two thirds of it.
+    pub fn is_too_long(&self, time: Duration) -> bool {
+        self.patience.is_some_and(|patience| time > patience / 3)
+    }
+
     /// How long the feet of a connection may stand still before it is given up.
     pub fn stall_after(&self, rtt: Duration, elsewhere: Elsewhere) -> Duration {
         // Later where it may be the link that is thin, and not too late for another try.

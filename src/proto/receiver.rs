@@ -56,6 +56,11 @@ pub enum Input {
         /// The connection.
         worker: WorkerId,
     },
+    /// A connection is not needed any more: the sender is to give it no more feet, and to end it.
+    Retire {
+        /// The connection.
+        worker: WorkerId,
+    },
     /// Payload bytes that came in on this connection so far, whole feet or not.
     Received {
         /// The connection.
@@ -109,6 +114,11 @@ pub enum Event {
         worker: WorkerId,
         /// Why, for people.
         reason: &'static str,
+    },
+    /// The sender ends this connection, which is not needed any more: it is not lost.
+    Retired {
+        /// The connection.
+        worker: WorkerId,
     },
     /// All is written: compare the digest and close the sink. [`Input::SinkClosed`] must follow.
     CloseSink(End),
@@ -226,6 +236,10 @@ impl Receiver {
                 self.ack_due.remove(&worker);
                 self.control.retain(|(to, _)| *to != worker);
             }
+            Input::Retire { worker } if self.workers.contains_key(&worker) => {
+                self.control.push_back((worker, Frame::Retire));
+            }
+            Input::Retire { .. } => {} // it has just ended
             Input::Received { worker, connection_bytes } => {
                 self.handle_received(now, worker, connection_bytes);
             }

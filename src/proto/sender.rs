@@ -12,6 +12,7 @@ mod hear;
 mod path;
 mod ready;
 mod reinject;
+mod retire;
 mod schedule;
 mod silence;
 mod spill;
@@ -59,6 +60,11 @@ pub enum Input {
         /// The connection.
         worker: WorkerId,
     },
+    /// A connection is not needed any more; the feet on it may arrive.
+    Retire {
+        /// The connection.
+        worker: WorkerId,
+    },
     /// One foot handed to this worker has gone to the kernel whole.
     Written {
         /// The connection.
@@ -94,6 +100,12 @@ pub enum Event {
         worker: WorkerId,
         /// Why, for people.
         reason: &'static str,
+    },
+    /// This connection is not needed, and carries nothing: end it, once all that it was given to send is out.
+    /// Nothing more is said of it.
+    Retired {
+        /// The connection.
+        worker: WorkerId,
     },
     /// This link works, and has been given nothing for a while: its feet would come too late.
     PassedOver {
@@ -150,6 +162,8 @@ pub struct Sender {
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
     window_feet: u64,
     workers: BTreeMap<WorkerId, Path>,
+    /// Those that get no more feet.
+    retiring: BTreeSet<WorkerId>,
     /// What the workers of each link that is up come to, and what all do.
     links: BTreeMap<LinkId, Share>,
     total: Share,
@@ -198,6 +212,7 @@ impl Sender {
             limit: 0,
             window_feet: 0,
             workers: BTreeMap::new(),
+            retiring: BTreeSet::new(),
             links: BTreeMap::new(),
             total: Share::default(),
             survey: Survey::new(now),
@@ -254,6 +269,7 @@ impl Sender {
         match input {
             Input::Up { worker, link, rtt } => self.handle_up(now, worker, link, rtt),
             Input::Down { worker } => self.handle_down(worker),
+            Input::Retire { worker } => self.retire(worker),
             Input::Written { worker } => self.change(worker, |path| {
                 path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
             }),
@@ -353,6 +369,7 @@ impl Sender {
     fn handle_down(&mut self, worker: WorkerId) {
         let Some(path) = self.leave(worker) else { return };
         self.held_workers -= usize::from(path.is_held);
+        self.retiring.remove(&worker);
         self.control.retain(|(to, _)| *to != worker);
         for id in path.in_flight.into_keys() {
             self.lose(id, worker);

@@ -186,6 +186,7 @@ impl Collect {
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),
+            Event::Retire(worker) => Input::Retire { worker },
             // Of feet only, and those a receiver never sends.
             Event::Written(_) | Event::Held(..) => return Ok(()),
         };
@@ -203,6 +204,7 @@ impl Collect {
         self.feet.insert(header.id, raw);
         self.stats.feet.increment();
         self.stats.packed_bytes.add(u64::from(header.packed_bytes));
+        self.stats.raw_bytes.add(u64::from(header.raw_bytes));
         self.machine.handle(now, Input::Foot { worker, header });
         if self.machine.is_missing(header.id) {
             // It came before it was allowed, and was not taken: the right one must find its place free.
@@ -260,6 +262,7 @@ impl Collect {
                         handle.close(reason);
                     }
                 }
+                receiver::Event::Retired { worker } => self.roster.retire(worker),
                 receiver::Event::CloseSink(end) => self.order(Order::Close(end.digest)),
                 receiver::Event::Finished => self.finished = true,
                 receiver::Event::Failed(failure) => return Err(self.roster.error(failure)),

@@ -14,6 +14,8 @@ pub enum Bottleneck {
     Compression,
     /// The connections.
     Network,
+    /// `--rate`.
+    Rate,
     /// The window is too small for the way.
     Window,
     /// Unpacking.
@@ -30,6 +32,7 @@ impl fmt::Display for Bottleneck {
             Bottleneck::Source => "source",
             Bottleneck::Compression => "compression",
             Bottleneck::Network => "network",
+            Bottleneck::Rate => "rate",
             Bottleneck::Window => "window",
             Bottleneck::Decompression => "decompression",
             Bottleneck::Sink => "sink",
@@ -48,9 +51,10 @@ impl Tally {
         *self.0.entry(seen).or_default() += 1;
     }
 
-    /// What was seen most often, if anything was.
-    pub fn most_frequent(&self) -> Option<Bottleneck> {
-        self.0.iter().max_by_key(|(_, times)| **times).map(|(&seen, _)| seen)
+    /// What was seen most often, if anything was, and its share of all.
+    pub fn most_frequent(&self) -> Option<(Bottleneck, f64)> {
+        let (&seen, &times) = self.0.iter().max_by_key(|(_, times)| **times)?;
+        Some((seen, times as f64 / self.0.values().sum::<u64>() as f64))
     }
 }
 
@@ -62,9 +66,9 @@ mod tests {
     fn a_tally_names_what_was_seen_most() {
         let mut tally = Tally::default();
         assert_eq!(tally.most_frequent(), None);
-        for seen in [Bottleneck::Sink, Bottleneck::Source, Bottleneck::Sink] {
+        for seen in [Bottleneck::Sink, Bottleneck::Source, Bottleneck::Sink, Bottleneck::Sink] {
             tally.count(seen);
         }
-        assert_eq!(tally.most_frequent(), Some(Bottleneck::Sink));
+        assert_eq!(tally.most_frequent(), Some((Bottleneck::Sink, 0.75)));
     }
 }

@@ -1,11 +1,14 @@
 //! One worker's row in the table of connections.
 //!
-//! The worker updates it without a lock. Does not know the table, nor when a worker is gone.
+//! The worker updates it without a lock that anybody holds for long. Does not know the table, nor when a
+//! worker is gone.
 
 use super::Figure;
+use crate::net::TcpInfo;
 use crate::proto::LinkId;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// One worker's connection.
@@ -22,6 +25,7 @@ pub struct WorkerRow {
     /// Bytes sent or received on it, headers included.
     pub bytes: Figure,
     state: AtomicU8,
+    tcp: Mutex<Option<TcpInfo>>,
 }
 
 impl WorkerRow {
@@ -33,7 +37,18 @@ impl WorkerRow {
             feet: Figure::default(),
             bytes: Figure::default(),
             state: AtomicU8::new(WorkerState::Joining as u8),
+            tcp: Mutex::default(),
         }
+    }
+
+    /// What the kernel says of the connection now.
+    pub fn set_tcp(&self, info: Option<TcpInfo>) {
+        *self.tcp.lock().unwrap_or_else(PoisonError::into_inner) = info;
+    }
+
+    /// What the kernel said of the connection last, if it ever did.
+    pub fn tcp(&self) -> Option<TcpInfo> {
+        *self.tcp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the worker does now.

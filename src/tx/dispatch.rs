@@ -172,6 +172,7 @@ impl Dispatch {
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => return self.roster.missed(link, miss),
+            Event::Retire(worker) => Input::Retire { worker },
         };
         self.sender.handle(now, input);
         Ok(())
@@ -227,6 +228,12 @@ impl Dispatch {
                 sender::Event::Close { worker, reason } => {
                     if let Some(handle) = self.roster.get(worker) {
                         handle.close(reason);
+                    }
+                }
+                sender::Event::Retired { worker } => {
+                    self.roster.retire(worker);
+                    if let Some(handle) = self.roster.get(worker) {
+                        handle.finish();
                     }
                 }
                 sender::Event::PassedOver { link } => self.roster.passed_over(link),

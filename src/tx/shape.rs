@@ -1,12 +1,14 @@
-//! What holds this end's connections to the rate that was asked for.
+//! What this end's connections keep to: whether the machine can do it, and the rate as it is now.
 //!
 //! Does not know how it is kept ([`crate::link`]).
 
 use crate::cancel::Cancel;
 use crate::config::{Rate, Shaping};
-use crate::error::Error;
+use crate::error::{Error, plain};
 use crate::link::Limit;
+use crate::net;
 use crate::news::{Fact, News};
+use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +19,23 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether this machine can do what is asked for, to be known before anything is started anywhere.
 pub fn check(shaping: &Shaping) -> Result<(), Error> {
-    shaping.rate.as_ref().map_or(Ok(()), |rate| rate.now().map(drop))
+    shaping.rate.as_ref().map_or(Ok(()), |rate| rate.now().map(drop))?;
+    shaping.congestion.as_deref().map_or(Ok(()), check_congestion)
+}
+
+fn check_congestion(name: &str) -> Result<(), Error> {
+    let Err(error) = net::check_congestion(name) else { return Ok(()) };
+    let cause = match error.kind() {
+        ErrorKind::NotFound => "the kernel has none of that name".into(),
+        ErrorKind::PermissionDenied => "only root may use that".into(),
+        ErrorKind::Unsupported => "not on this system".into(),
+        _ => plain(&error),
+    };
+    let refused = Error::usage(format!("--congestion {name}"), cause);
+    Err(match net::congestions() {
+        Some(names) => refused.with_hint(format!("this machine lets anybody use {names}")),
+        None => refused,
+    })
 }
 
 /// The limit that all connections keep to, if there is one; where it is in a file, it follows that.

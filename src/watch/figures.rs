@@ -5,33 +5,43 @@
 use std::time::Duration;
 
 /// A number of things, by their name.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Bytes to three digits: `999 B`, `1.07 GB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     scaled(count as f64, "B")
 }
 
 /// A rate to three digits: `87.3 MB/s`.
-pub(super) fn rate(bytes_per_second: f64) -> String {
+pub(crate) fn rate(bytes_per_second: f64) -> String {
     scaled(bytes_per_second, "B/s")
 }
 
 /// The mean rate of so many bytes in this time; none when there was no time.
-pub(super) fn mean(bytes: u64, elapsed: Duration) -> f64 {
+pub(crate) fn mean(bytes: u64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { bytes as f64 / elapsed.as_secs_f64() }
 }
 
 /// Seconds: to the millisecond while that is much, to a tenth later.
-pub(super) fn seconds(time: Duration) -> String {
+pub(crate) fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 10.0 { format!("{seconds:.3} s") } else { format!("{seconds:.1} s") }
 }
 
+/// A round trip: `0.04 ms`, `24 ms`.
+pub(super) fn round_trip(time: Duration) -> String {
+    let milliseconds = 1000.0 * time.as_secs_f64();
+    if milliseconds < 10.0 {
+        format!("{milliseconds:.2} ms")
+    } else {
+        format!("{milliseconds:.0} ms")
+    }
+}
+
 /// A time to come, as a clock shows it: `0:07`, `1:02:03`.
-pub(super) fn clock(time: Duration) -> String {
+pub(crate) fn clock(time: Duration) -> String {
     let (minutes, seconds) = (time.as_secs() / 60, time.as_secs() % 60);
     match (minutes / 60, minutes % 60) {
         (0, minutes) => format!("{minutes}:{seconds:02}"),
@@ -40,18 +50,18 @@ pub(super) fn clock(time: Duration) -> String {
 }
 
 /// Stream bytes for each wire byte; none before anything is on the wire.
-pub(super) fn ratio(stream_bytes: u64, wire_bytes: u64) -> Option<f64> {
+pub(crate) fn ratio(stream_bytes: u64, wire_bytes: u64) -> Option<f64> {
     (wire_bytes > 0).then(|| stream_bytes as f64 / wire_bytes as f64)
 }
 
 /// How much of the expected bytes is through, 100 at most, though the guess may have been too low.
-pub(super) fn percent(bytes: u64, expected: u64) -> u64 {
+pub(crate) fn percent(bytes: u64, expected: u64) -> u64 {
     let share = u128::from(bytes) * 100 / u128::from(expected.max(1));
     u64::try_from(share).map_or(100, |share| share.min(100))
 }
 
 /// The time that the rest takes at this rate, while there is a rest and a rate.
-pub(super) fn time_left(bytes: u64, expected: u64, bytes_per_second: f64) -> Option<Duration> {
+pub(crate) fn time_left(bytes: u64, expected: u64, bytes_per_second: f64) -> Option<Duration> {
     let rest = expected.checked_sub(bytes)? as f64;
     // More than a thousand years is no forecast.
     Some(rest / bytes_per_second)

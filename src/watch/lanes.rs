@@ -5,6 +5,7 @@
 use super::figures;
 use super::progress::Meter;
 use crate::error::one_line;
+use crate::net::TcpInfo;
 use crate::proto::LinkId;
 use crate::stats::LinkRow;
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub(super) struct Row {
     /// Bytes that it has carried, and a second in the last seconds.
     pub(super) bytes: u64,
     pub(super) rate: f64,
+    /// What the kernel says of its connections.
+    pub(super) tcp: TcpInfo,
 }
 
 /// One link.
@@ -64,11 +67,11 @@ impl Lanes {
     /// Each link, the preferred one first.
     pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
         self.lanes.iter().map(|(&link, lane)| {
-            let LinkRow { peer, bytes, live, busy } = &lane.row;
+            let LinkRow { peer, bytes, live, busy, tcp } = &lane.row;
             let from = || format!("from {}", peer.rsplit_once(':').map_or("", |(host, _)| host));
             let name = self.names.get(usize::from(link.0)).cloned().unwrap_or_else(from);
             let (name, rate) = (one_line(&name), lane.meter.rate());
-            Row { link, name, live: *live, busy: *busy, bytes: *bytes, rate }
+            Row { link, name, live: *live, busy: *busy, bytes: *bytes, rate, tcp: *tcp }
         })
     }
 
@@ -95,7 +98,15 @@ impl Row {
             (_, 0) => "idle".into(),
             (live, busy) => format!("{busy} of {live} busy"),
         };
-        format!("{shown}: {}, {state}", figures::rate(self.rate))
+        let mut line = format!("{shown}: {}, {state}", figures::rate(self.rate));
+        if !self.tcp.rtt.is_zero() {
+            line += &format!(", rtt {}", figures::round_trip(self.tcp.rtt));
+        }
+        if self.tcp.retransmits > 0 {
+            line +=
+                &format!(", {} again", figures::count(self.tcp.retransmits, "segment", "segments"));
+        }
+        line
     }
 }
 
@@ -120,13 +131,18 @@ mod tests {
         row.set_state(WorkerState::Busy);
         lanes.sample(start, stats.links());
         row.bytes.add(2_000_000);
+        let rtt = Duration::from_millis(24);
+        row.set_tcp(Some(TcpInfo { rtt, retransmits: 3, ..TcpInfo::default() }));
         lanes.sample(start + Duration::from_secs(2), stats.links());
-        let expected = ["h:1: 1.00 MB/s, 1 of 1 busy", "a-name-that-is-much-too-lon…: 0 B/s, down"];
+        let expected = [
+            "h:1: 1.00 MB/s, 1 of 1 busy, rtt 24 ms, 3 segments again",
+            "a-name-that-is-much-too-lon…: 0 B/s, down",
+        ];
         assert_eq!(lanes.lines(), expected);
         stats.leave(WorkerId(3));
         lanes.sample(start + Duration::from_secs(3), stats.links());
         assert!(
-            lanes.lines()[0].ends_with("down"),
+            lanes.lines()[0].ends_with("down, 3 segments again"),
             "what it has carried stays: {:?}",
             lanes.lines()
         );

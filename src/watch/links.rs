@@ -101,6 +101,8 @@ impl Links {
                 self.link(now, link).up(now, &peer);
                 self.meet(now, link);
             }
+            Fact::Retired { link, .. } => self.link(now, link).retired(),
+            Fact::Resized { .. } => {}
             Fact::Down { link, cause, .. } => self.link(now, link).down(now, cause),
             Fact::Missed { link, cause } => {
                 let is_met = self.met.is_some();
@@ -250,6 +252,11 @@ impl Link {
         if self.connections == 0 {
             self.lose(now, cause);
         }
+    }
+
+    /// One connection less, and none was lost.
+    fn retired(&mut self) {
+        self.connections = self.connections.saturating_sub(1);
     }
 
     fn missed(&mut self, now: Instant, cause: String, is_met: bool) {

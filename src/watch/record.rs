@@ -1,7 +1,7 @@
 //! The figures of a run at one moment, as they are written for programs: a line of JSON, or a page in
 //! Prometheus' text form. `doc/stats.schema.json` and `doc/metrics.md` say what each means.
 //!
-//! Does not know where they are written, nor when.
+//! Does not know where they are written, nor when, nor what is made of them when they are read again.
 
 use super::lanes::Row;
 use super::progress::Rates;
@@ -9,74 +9,98 @@ use crate::error::one_line;
 use crate::foot::Hash;
 use crate::proto::WorkerId;
 use crate::stats::{Role, Snapshot, WorkerRow};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Changes when a field goes or means something else; new fields may come at any time.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// One line of `--stats`.
-#[derive(Debug, Serialize)]
-pub(super) struct Record {
-    v: u32,
-    event: &'static str,
-    unix_s: f64,
-    elapsed_s: f64,
-    role: &'static str,
-    name: String,
-    stream_bytes: u64,
-    expected_bytes: Option<u64>,
-    source_bytes: u64,
-    packed_bytes: u64,
-    wire_bytes: u64,
-    stream_bytes_per_s: f64,
-    wire_bytes_per_s: f64,
-    feet: u64,
-    resent_feet: u64,
-    connections: usize,
-    lost_connections: u64,
-    unacked_feet: u64,
-    unsent_feet: u64,
-    lowest_missing_foot: u64,
-    limit_foot: u64,
-    packing: Option<String>,
-    bottleneck: String,
-    links: Vec<LinkRecord>,
-    workers: Vec<WorkerRecord>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) v: u32,
+    pub(crate) event: Event,
+    pub(crate) unix_s: f64,
+    pub(crate) elapsed_s: f64,
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    pub(crate) stream_bytes: u64,
+    pub(crate) expected_bytes: Option<u64>,
+    pub(crate) source_bytes: u64,
+    pub(crate) packed_bytes: u64,
+    /// None in files of before it was there.
+    pub(crate) raw_bytes: Option<u64>,
+    pub(crate) wire_bytes: u64,
+    pub(crate) stream_bytes_per_s: f64,
+    pub(crate) wire_bytes_per_s: f64,
+    pub(crate) feet: u64,
+    pub(crate) resent_feet: u64,
+    pub(crate) connections: usize,
+    pub(crate) lost_connections: u64,
+    pub(crate) unacked_feet: u64,
+    pub(crate) unsent_feet: u64,
+    pub(crate) lowest_missing_foot: u64,
+    pub(crate) limit_foot: u64,
+    pub(crate) packing: Option<String>,
+    pub(crate) bottleneck: String,
+    pub(crate) links: Vec<LinkRecord>,
+    pub(crate) workers: Vec<WorkerRecord>,
     #[serde(flatten)]
-    end: Option<End>,
+    pub(crate) end: Option<End>,
 }
 
-#[derive(Debug, Serialize)]
-struct LinkRecord {
-    link: u16,
-    name: String,
-    connections: usize,
-    busy: usize,
-    wire_bytes: u64,
-    wire_bytes_per_s: f64,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LinkRecord {
+    pub(crate) link: u16,
+    pub(crate) name: String,
+    pub(crate) connections: usize,
+    pub(crate) busy: usize,
+    pub(crate) wire_bytes: u64,
+    pub(crate) wire_bytes_per_s: f64,
+    /// 0 in files of before it was there; the last three of a worker are missing there.
+    #[serde(default)]
+    pub(crate) retransmits: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct WorkerRecord {
-    worker: u32,
-    link: u16,
-    peer: String,
-    state: String,
-    feet: u64,
-    wire_bytes: u64,
-    age_s: f64,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerRecord {
+    pub(crate) worker: u32,
+    pub(crate) link: u16,
+    pub(crate) peer: String,
+    pub(crate) state: String,
+    pub(crate) feet: u64,
+    pub(crate) wire_bytes: u64,
+    pub(crate) age_s: f64,
+    pub(crate) rtt_s: Option<f64>,
+    pub(crate) cwnd_bytes: Option<u64>,
+    pub(crate) retransmits: Option<u64>,
+}
+
+/// Which line it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Event {
+    Stats,
+    End,
+}
+
+/// Whether the stream is where it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    Delivered,
+    Failed,
 }
 
 /// How the run ended.
-#[derive(Debug, Serialize)]
-pub(super) struct End {
-    outcome: &'static str,
-    exit_code: u8,
-    error: Option<String>,
-    blake3: Option<String>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    pub(crate) exit_code: u8,
+    pub(crate) error: Option<String>,
+    pub(crate) blake3: Option<String>,
 }
 
 impl End {
@@ -84,9 +108,9 @@ impl End {
     pub(super) fn new(failure: Option<(u8, String)>, digest: Option<&Hash>) -> End {
         let blake3 = digest.map(|digest| blake3::Hash::from_bytes(*digest).to_hex().to_string());
         match failure {
-            None => End { outcome: "delivered", exit_code: 0, error: None, blake3 },
+            None => End { outcome: Outcome::Delivered, exit_code: 0, error: None, blake3 },
             Some((exit_code, words)) => {
-                End { outcome: "failed", exit_code, error: Some(one_line(&words)), blake3 }
+                End { outcome: Outcome::Failed, exit_code, error: Some(one_line(&words)), blake3 }
             }
         }
     }
@@ -105,18 +129,16 @@ impl Record {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Record {
             v: VERSION,
-            event: if end.is_some() { "end" } else { "stats" },
+            event: if end.is_some() { Event::End } else { Event::Stats },
             unix_s: unix.as_secs_f64(),
             elapsed_s: of.elapsed.unwrap_or_default().as_secs_f64(),
-            role: match of.role {
-                Role::Sender => "sender",
-                Role::Receiver => "receiver",
-            },
+            role: of.role,
             name: name.into(),
             stream_bytes: of.stream_bytes,
             expected_bytes: of.expected_bytes,
             source_bytes: of.source_bytes,
             packed_bytes: of.packed_bytes,
+            raw_bytes: Some(of.raw_bytes),
             wire_bytes: of.wire_bytes,
             stream_bytes_per_s: rates.stream,
             wire_bytes_per_s: rates.wire,
@@ -211,6 +233,11 @@ impl Record {
         for link in &self.links {
             page.sample("link_connections", &label("link", &link.name), &link.connections);
         }
+        let help = "Segments that TCP sent again on all connections of a link.";
+        page.metric("link_retransmits_total", "counter", help);
+        for link in &self.links {
+            page.sample("link_retransmits_total", &label("link", &link.name), &link.retransmits);
+        }
         if let Some(end) = &self.end {
             page.metric(
                 "exit_code",
@@ -224,7 +251,7 @@ impl Record {
 
     /// What all samples of this run have in common.
     fn labels(&self) -> String {
-        label("role", self.role) + &label("name", &self.name)
+        label("role", &self.role.to_string()) + &label("name", &self.name)
     }
 }
 
@@ -259,7 +286,7 @@ fn label(key: &str, value: &str) -> String {
 
 impl LinkRecord {
     fn new(row: Row) -> LinkRecord {
-        let Row { link, name, live, busy, bytes, rate } = row;
+        let Row { link, name, live, busy, bytes, rate, tcp } = row;
         LinkRecord {
             link: link.0,
             name,
@@ -267,12 +294,14 @@ impl LinkRecord {
             busy,
             wire_bytes: bytes,
             wire_bytes_per_s: rate,
+            retransmits: tcp.retransmits,
         }
     }
 }
 
 impl WorkerRecord {
     fn new(worker: WorkerId, row: &WorkerRow) -> WorkerRecord {
+        let tcp = row.tcp();
         WorkerRecord {
             worker: worker.0,
             link: row.link.0,
@@ -281,6 +310,9 @@ impl WorkerRecord {
             feet: row.feet.now(),
             wire_bytes: row.bytes.now(),
             age_s: row.since.elapsed().as_secs_f64(),
+            rtt_s: tcp.map(|tcp| tcp.rtt.as_secs_f64()),
+            cwnd_bytes: tcp.map(|tcp| tcp.window_bytes),
+            retransmits: tcp.map(|tcp| tcp.retransmits),
         }
     }
 }

@@ -6,16 +6,16 @@ use super::figures;
 use super::progress::{self, Rates};
 use crate::foot::Hash;
 use crate::proto::WorkerId;
-use crate::stats::{Bottleneck, Role, Snapshot, WorkerRow};
+use crate::stats::{Role, Snapshot, WorkerRow};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The line at the end of a run, which delivered its stream or did not.
+/// The line at the end of a run, which delivered its stream or did not. Its `bottleneck` is in words.
 pub(super) fn last_line(
     of: &Snapshot,
     elapsed: Duration,
-    bottleneck: Bottleneck,
+    bottleneck: &str,
     delivered: bool,
 ) -> String {
     let verb = match (of.role, delivered) {
@@ -27,7 +27,7 @@ pub(super) fn last_line(
     let ratio = figures::ratio(of.stream_bytes, of.wire_bytes).unwrap_or(1.0);
     format!(
         "viamillipede: {verb} {} bytes ({}) as {} on the wire (ratio {ratio:.2}) in {}: {} stream, {} wire; \
-         {}, {} sent again, {} lost; bottleneck: {bottleneck}",
+         {}, {} sent again, {} lost, {} in use; bottleneck: {bottleneck}",
         of.stream_bytes,
         figures::bytes(of.stream_bytes),
         of.wire_bytes,
@@ -37,23 +37,31 @@ pub(super) fn last_line(
         figures::count(of.feet, "foot", "feet"),
         of.resent_feet,
         figures::count(of.lost_connections, "connection", "connections"),
+        of.connections_in_use,
     )
 }
 
-/// How a run stands, in several lines.
-pub(super) fn block(of: &Snapshot, rates: Rates, workers: &[(WorkerId, Arc<WorkerRow>)]) -> String {
+/// How a run stands, in several lines. The `bottleneck` is that of the whole run so far, in words.
+pub(super) fn block(
+    of: &Snapshot,
+    rates: Rates,
+    bottleneck: &str,
+    workers: &[(WorkerId, Arc<WorkerRow>)],
+) -> String {
     let mut block = format!("viamillipede: {}\n", progress::text(of, rates));
     block += &format!(
-        "  {}, {} sent again, {} lost, {} on the wire\n",
+        "  {}, {} sent again, {} lost, {} in use, {} on the wire\n",
         figures::count(of.feet, "foot", "feet"),
         of.resent_feet,
         figures::count(of.lost_connections, "connection", "connections"),
+        of.connections_in_use,
         figures::bytes(of.wire_bytes),
     );
     block += &format!(
         "  window: feet below {} are verified, below {} may be sent; {} unacked, {} unsent",
         of.cumulative, of.limit, of.unacked_feet, of.unsent_feet
     );
+    block += &format!("\n  bottleneck so far: {bottleneck}");
     for (worker, row) in workers {
         block += &format!(
             "\n  {worker} on {} to {}: {}, {}, {}, for {}",
@@ -64,6 +72,14 @@ pub(super) fn block(of: &Snapshot, rates: Rates, workers: &[(WorkerId, Arc<Worke
             figures::bytes(row.bytes.now()),
             figures::seconds(row.since.elapsed()),
         );
+        if let Some(tcp) = row.tcp() {
+            block += &format!(
+                "; rtt {}, cwnd {}, {} sent again by TCP",
+                figures::round_trip(tcp.rtt),
+                figures::bytes(tcp.window_bytes),
+                figures::count(tcp.retransmits, "segment", "segments"),
+            );
+        }
     }
     block
 }
@@ -80,6 +96,7 @@ pub(super) fn digest_line(digest: &Hash) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::TcpInfo;
     use crate::proto::LinkId;
     use crate::stats::Stats;
 
@@ -90,6 +107,7 @@ mod tests {
         stats.feet.set(1024);
         stats.resent_feet.set(3);
         stats.lost_connections.set(1);
+        stats.connections_in_use.set(4);
         stats.limit.set(1300);
         stats.cumulative.set(1024);
         stats.start();
@@ -98,22 +116,17 @@ mod tests {
 
     #[test]
     fn the_last_line_has_all_that_is_promised() {
-        let line = last_line(
-            &stats().snapshot(),
-            Duration::from_millis(12_345),
-            Bottleneck::Network,
-            true,
-        );
+        let line = last_line(&stats().snapshot(), Duration::from_millis(12_345), "network", true);
         let expected = "viamillipede: sent 1073741824 bytes (1.07 GB) as 536870912 on the wire \
                         (ratio 2.00) in 12.3 s: 87.0 MB/s stream, 43.5 MB/s wire; 1024 feet, \
-                        3 sent again, 1 connection lost; bottleneck: network";
+                        3 sent again, 1 connection lost, 4 in use; bottleneck: network";
         assert_eq!(line, expected);
     }
 
     #[test]
     fn an_empty_stream_has_a_line_too() {
         let snapshot = Stats::new(Role::Receiver, 1).snapshot();
-        let line = last_line(&snapshot, Duration::ZERO, Bottleneck::NetworkOrSender, false);
+        let line = last_line(&snapshot, Duration::ZERO, "network or sender", false);
         assert!(
             line.starts_with("viamillipede: not whole; received 0 bytes (0 B) as 0 on the wire"),
             "{line}"
@@ -124,14 +137,27 @@ mod tests {
     #[test]
     fn the_block_has_a_line_for_each_worker() {
         let stats = stats();
-        stats.join(WorkerId(0), LinkId(0), "192.0.2.1:5000".into()).feet.add(7);
+        let row = stats.join(WorkerId(0), LinkId(0), "192.0.2.1:5000".into());
+        row.feet.add(7);
+        row.set_tcp(Some(TcpInfo {
+            rtt: Duration::from_millis(24),
+            window_bytes: 1_500_000,
+            retransmits: 12,
+            ..TcpInfo::default()
+        }));
         stats.join(WorkerId(5), LinkId(1), "evil\nname".into());
-        let block = block(&stats.snapshot(), Rates::default(), &stats.workers());
+        let block =
+            block(&stats.snapshot(), Rates::default(), "source (it slept)", &stats.workers());
         let lines: Vec<&str> = block.lines().collect();
-        assert_eq!(lines.len(), 5, "{block}");
+        assert_eq!(lines.len(), 6, "{block}");
         assert!(lines[2].contains("below 1024 are verified, below 1300 may be sent"), "{block}");
-        assert!(lines[3].starts_with("  worker 0 on link 0 to 192.0.2.1:5000: joining, 7 feet"));
-        assert!(lines[4].starts_with("  worker 5 on link 1 to evil name: joining"));
+        assert_eq!(lines[3], "  bottleneck so far: source (it slept)");
+        assert!(lines[4].starts_with("  worker 0 on link 0 to 192.0.2.1:5000: joining, 7 feet"));
+        assert!(
+            lines[4].ends_with("; rtt 24 ms, cwnd 1.50 MB, 12 segments sent again by TCP"),
+            "{block}"
+        );
+        assert!(lines[5].starts_with("  worker 5 on link 1 to evil name: joining"));
     }
 
     #[test]

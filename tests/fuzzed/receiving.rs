@@ -74,7 +74,12 @@ pub fn play(bytes: &[u8]) {
 
 impl Owner {
     fn step(&mut self, tape: &mut Tape<'_>) {
-        match tape.below(12) {
+        match tape.below(13) {
+            12 => {
+                if let Some(worker) = self.pick(tape) {
+                    self.receiver.handle(self.now, Input::Retire { worker });
+                }
+            }
             0 => {
                 if self.up.len() < 8 {
                     let worker = WorkerId(self.next_worker);
@@ -149,7 +154,8 @@ impl Owner {
     }
 
     fn frame(&self, tape: &mut Tape<'_>) -> Frame {
-        match tape.below(8) {
+        match tape.below(9) {
+            8 => Frame::Retire,
             0 => Frame::DoneAck,
             1 => Frame::Abort(Abort { code: tape.byte(), reason: "no".into() }),
             2 => Frame::Ack(Ack { limit: 1, ..Ack::default() }),
@@ -219,7 +225,7 @@ impl Owner {
                     self.next_offset += u64::from(header.raw_bytes);
                     self.writing.push_back(header.id);
                 }
-                Event::Duplicate { .. } => {}
+                Event::Duplicate { .. } | Event::Retired { .. } => {}
                 Event::Close { worker, .. } => self.go_down(worker),
                 Event::CloseSink(end) => {
                     assert!(self.writing.is_empty() && self.closing.is_none());

@@ -65,7 +65,12 @@ pub fn play(bytes: &[u8]) {
 
 impl Owner {
     fn step(&mut self, tape: &mut Tape<'_>) {
-        match tape.below(10) {
+        match tape.below(11) {
+            10 => {
+                if let Some(worker) = self.pick(tape) {
+                    self.sender.handle(self.now, Input::Retire { worker });
+                }
+            }
             0 => self.come_up(tape),
             1 => {
                 if let Some(worker) = self.pick(tape) {
@@ -155,7 +160,8 @@ impl Owner {
     /// Anything that a peer can say, the likely more often.
     fn frame(&self, tape: &mut Tape<'_>) -> Frame {
         let base = self.unacked.first().copied().unwrap_or(self.offered);
-        match tape.below(12) {
+        match tape.below(13) {
+            12 => Frame::Retire,
             0 => Frame::Nack { id: tape.near(base) },
             1 => Frame::Done(Done {
                 bytes: self.end.map_or(0, |end| end.bytes) ^ u64::from(tape.below(2)),
@@ -211,7 +217,7 @@ impl Owner {
         while let Some(event) = self.sender.poll_event() {
             match event {
                 Event::Acked { id } => assert!(self.unacked.remove(&id), "foot {id} acked twice"),
-                Event::Close { worker, .. } => self.go_down(worker),
+                Event::Close { worker, .. } | Event::Retired { worker } => self.go_down(worker),
                 Event::PassedOver { .. } => {}
                 Event::Delivered(done) => {
                     assert_eq!(Some(done.bytes), self.end.map(|end| end.bytes));

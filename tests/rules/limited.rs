@@ -44,7 +44,7 @@ fn rule_08_a_connection_that_waits_for_its_turn_does_not_stand_still() {
     assert!(events.iter().all(|event| matches!(event, Event::Acked { .. })), "{events:?}");
 
     tx.held(1, false);
-    carry_over_the_other(&mut tx, 9);
+    carry_over_the_other(&mut tx, 59);
     assert!(!tx.events().contains(&closed(1, "it stands still")), "it had no chance yet");
     carry_over_the_other(&mut tx, 3);
     assert!(tx.events().contains(&closed(1, "it stands still")), "its own way does not move");

@@ -38,6 +38,8 @@ struct Wire {
     passed_bytes: f64,
     connection_bytes: u64,
     back: VecDeque<Frame>,
+    /// The sender has ended it: it goes once all is there.
+    ends: bool,
 }
 
 /// Both ends, and the lines between them.
@@ -56,6 +58,8 @@ pub(super) struct Pair {
     pub(super) receiver_end: Option<(Instant, receiver::Event)>,
     /// How often an end asked for a connection to be closed.
     pub(super) closed: u32,
+    /// Connections that ended because they were not needed, as the receiver knows.
+    pub(super) retired: Vec<u32>,
 }
 
 impl Pair {
@@ -89,6 +93,7 @@ impl Pair {
             sender_end: None,
             receiver_end: None,
             closed: 0,
+            retired: Vec::new(),
         }
     }
 
@@ -100,8 +105,9 @@ impl Pair {
     pub(super) fn up_on(&mut self, link: u16, worker: u32, line: Line) {
         let id = WorkerId(worker);
         let (there, back) = (VecDeque::new(), VecDeque::new());
+        let (passed_bytes, connection_bytes, ends) = (0.0, 0, false);
         self.wires
-            .insert(id, Wire { link, line, there, passed_bytes: 0.0, connection_bytes: 0, back });
+            .insert(id, Wire { link, line, there, passed_bytes, connection_bytes, back, ends });
         let link = LinkId(link);
         self.sender.handle(self.now, sender::Input::Up { worker: id, link, rtt: ms(20) });
         self.receiver.handle(self.now, receiver::Input::Up { worker: id });
@@ -119,6 +125,20 @@ impl Pair {
 
     pub(super) fn line(&mut self, worker: u32, line: Line) {
         self.wires.get_mut(&WorkerId(worker)).expect("the story brought it up").line = line;
+    }
+
+    /// The sender is told that it does not need this connection any more.
+    pub(super) fn retire(&mut self, worker: u32) {
+        let worker = WorkerId(worker);
+        self.sender.handle(self.now, sender::Input::Retire { worker });
+        self.settle();
+    }
+
+    /// The receiver is.
+    pub(super) fn retire_there(&mut self, worker: u32) {
+        let worker = WorkerId(worker);
+        self.receiver.handle(self.now, receiver::Input::Retire { worker });
+        self.settle();
     }
 
     pub(super) fn offer(&mut self, header: FootHeader) {
@@ -202,7 +222,11 @@ impl Pair {
             arrived.extend::<VecDeque<Frame>>(rest);
         }
         let connection_bytes = wire.connection_bytes + wire.passed_bytes as u64;
+        let is_over = wire.ends && wire.there.is_empty();
         self.arrive(worker, connection_bytes, arrived);
+        if is_over {
+            self.cut(worker.0);
+        }
     }
 
     fn arrive(&mut self, worker: WorkerId, connection_bytes: u64, frames: Vec<Frame>) {
@@ -251,6 +275,9 @@ impl Pair {
         match event {
             sender::Event::Acked { .. } => {}
             sender::Event::Close { worker, .. } => self.close(worker),
+            sender::Event::Retired { worker } => {
+                self.wires.get_mut(&worker).expect("it is up").ends = true;
+            }
             end => {
                 assert!(self.sender_end.is_none(), "a second end: {end:?}");
                 self.sender_end = Some((self.now, end));
@@ -263,6 +290,7 @@ impl Pair {
             receiver::Event::Write(_) => self.with_sink += 1,
             receiver::Event::Duplicate { .. } => {}
             receiver::Event::Close { worker, .. } => self.close(worker),
+            receiver::Event::Retired { worker } => self.retired.push(worker.0),
             receiver::Event::CloseSink(_) => self.sink_wants_close = true,
             end => {
                 assert!(self.receiver_end.is_none(), "a second end: {end:?}");

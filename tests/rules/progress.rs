@@ -113,6 +113,27 @@ fn rule_08_pauses_of_a_thin_link_do_not_cost_its_connections() {
 }
 
 #[test]
+fn rule_08_a_connection_is_not_given_up_for_another_try_that_could_not_come_as_far() {
+    let patience = Duration::from_secs(6);
+    let mut pair = Pair::with_patience(MAX_FOOT_BYTES, 12, patience);
+    let (rate, bytes) = (Line::Rate(HALF_MBIT), MAX_FOOT_BYTES);
+    pair.up(1, rate);
+    pair.offer(FootHeader { raw_bytes: bytes, packed_bytes: bytes, ..foot(0) });
+    while !pair.sender.all_acked() {
+        pair.advance(Duration::from_secs(8));
+        pair.line(1, Line::Jammed);
+        pair.advance(patience / 6 * 5);
+        pair.line(1, rate);
+        assert!(pair.goes_on() && pair.closed == 0, "{} closed", pair.closed);
+    }
+    // What is not large is tried again.
+    pair.line(1, Line::SmallOnly);
+    pair.offer(FootHeader { offset: bytes.into(), ..foot(1) });
+    pair.advance(patience / 6 * 5);
+    assert!(pair.goes_on() && pair.closed == 1);
+}
+
+#[test]
 fn rule_08_a_connection_that_stands_still_beside_an_idle_one_is_given_up() {
     for patience in [6, 8, 20] {
         beside_an_idle_one(Duration::from_secs(patience));

@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     acked: BTreeSet<u64>,
     /// Where each unacked foot is under way, as the sender has been told.
     copies: BTreeMap<u64, Vec<WorkerId>>,
+    /// Connections of which the sender was told that they are not needed.
+    retiring: BTreeSet<WorkerId>,
     /// The widest limit that has arrived at the sender.
     limit: u64,
     /// Feet that were given to the receiver whole and inside its window.
@@ -48,11 +50,27 @@ impl Ledger {
         require(!self.acked.contains(&id), || format!("foot {id} is sent and was acked"))?;
         require(self.stream[id as usize] == *header, || format!("foot {id} has another header"))?;
         require(id < self.limit, || format!("foot {id} is sent beyond limit {}", self.limit))?;
+        require(!self.retiring.contains(&worker), || {
+            format!("foot {id} is sent on {worker}, which is not needed")
+        })?;
         let copies = self.copies.entry(id).or_default();
         require(copies.len() < 2, || format!("foot {id} is on three connections: {copies:?}"))?;
         require(!copies.contains(&worker), || format!("foot {id} is twice on {worker}"))?;
         copies.push(worker);
         Ok(())
+    }
+
+    /// The sender is told that it does not need a connection.
+    pub(super) fn retires(&mut self, worker: WorkerId) {
+        self.retiring.insert(worker);
+    }
+
+    /// The sender ends a connection that is not needed.
+    pub(super) fn retired(&mut self, worker: WorkerId) -> Verdict {
+        let mut copies = self.copies.iter().filter(|(_, copies)| copies.contains(&worker));
+        copies
+            .next()
+            .map_or(Ok(()), |(id, _)| Err(format!("foot {id} is on {worker}, which is ended")))
     }
 
     /// The sender learns that a connection is gone.
@@ -67,6 +85,7 @@ impl Ledger {
     pub(super) fn sender_hears(&mut self, worker: WorkerId, frame: &Frame) {
         match frame {
             Frame::Ack(Ack { limit, .. }) => self.limit = self.limit.max(*limit),
+            Frame::Retire => self.retires(worker),
             Frame::Nack { id } => {
                 if let Some(copies) = self.copies.get_mut(id) {
                     copies.retain(|copy| *copy != worker);

@@ -88,7 +88,7 @@ pub(super) enum Happening {
 }
 
 /// Control frames that wait for a connection before heartbeats are put together.
-const MANY_WAITING: usize = 64;
+const MANY_WAITING: usize = 512;
 /// The shortest queue of a link with congestion; a longer one holds a round trip's worth.
 const SHORTEST_QUEUE: u64 = 256 << 10;
 
@@ -444,6 +444,6 @@ fn wire_bytes(frame: &Frame) -> (u64, u64) {
         Frame::Ack(ack) => (66 + 16 * ack.ranges.len() as u64, 0),
         Frame::Abort(abort) => (14 + abort.reason.len() as u64, 0),
         Frame::End(_) | Frame::Done(_) => (62, 0),
-        Frame::Nack { .. } | Frame::Ping(_) | Frame::DoneAck => (24, 0),
+        Frame::Nack { .. } | Frame::Ping(_) | Frame::DoneAck | Frame::Retire => (24, 0),
     }
 }

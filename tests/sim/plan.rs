@@ -38,6 +38,8 @@ pub(super) enum Fault {
     Vanish { side: Side },
     /// An end gives up.
     Abort { side: Side },
+    /// The dialling end does not need the slot's connection any more (and changes its mind).
+    Retire { slot: usize },
     /// A foot from beyond the window comes in.
     Rogue { slot: usize },
 }
@@ -173,7 +175,7 @@ impl Plan {
             let time = rng.magnitude(MS..quiet - at);
             let slot = rng.within(0..slots as u64) as usize;
             let link = rng.within(0..self.links.len() as u64) as usize;
-            let fault = match rng.within(0..12) {
+            let fault = match rng.within(0..14) {
                 0..4 => Fault::Cut { slot, learn: [learns(rng), learns(rng)] },
                 4 | 5 => Fault::CutAtByte { slot, bytes: rng.magnitude(1..1 << 20) },
                 6 | 7 => {
@@ -184,6 +186,7 @@ impl Plan {
                 }
                 8 | 9 => Fault::Refuse { link, time },
                 10 => Fault::Silence { link, time },
+                11 | 12 => Fault::Retire { slot },
                 _ => Fault::Rogue { slot },
             };
             self.faults.push((at, fault));

@@ -66,3 +66,16 @@ fn the_rate_in_a_file_is_followed_and_one_that_cannot_be_read_is_told_once() {
         assert_eq!(ends[0].said().matches("keeping to the last rate").count(), 1, "{line}");
     }
 }
+
+#[test]
+fn a_congestion_control_is_taken_and_one_that_is_not_there_is_told_before_anything_starts() {
+    Pair::start("--congestion reno", "").carry(Stream::new(4, SIZE));
+
+    let mut tx = End::start("tx --plain 127.0.0.1:9 --congestion no-such-thing");
+    assert_eq!(tx.code(), 2);
+    let said = tx.said();
+    let mut lines = said.lines();
+    let refused = "viamillipede: --congestion no-such-thing: the kernel has none of that name";
+    assert_eq!(lines.next(), Some(refused));
+    assert!(lines.next().is_some_and(|hint| hint.contains("reno")), "{said}");
+}

@@ -15,7 +15,7 @@ const SIZE: u64 = (8 << 20) + 7;
 
 /// The words of the summary line, with a number or a figure for each `#`.
 const SUMMARY: &str = "# bytes (#) as # on the wire (ratio #) in #: # stream, # wire; # feet, \
-                       # sent again, # connections lost; bottleneck: ";
+                       # sent again, # connections lost, # in use; bottleneck: ";
 
 /// What stands for the figures in a line of this shape, if it has it.
 fn figures(line: &str, shape: &str) -> Option<Vec<String>> {

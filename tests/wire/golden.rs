@@ -100,6 +100,7 @@ fn other_frames() -> Vec<(&'static str, Frame)> {
         ("abort_bare", Frame::Abort(Abort { code: 4, reason: String::new() })),
         ("abort", Frame::Abort(Abort { code: 6, reason: "zfs: exit status 1".into() })),
         ("abort_long", Frame::Abort(Abort { code: 255, reason: long })),
+        ("retire", Frame::Retire),
     ]
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Control frames that may wait; a connection that takes none of so many is dead.
 const MAX_WAITING: usize = 1024;
 /// With so many, heartbeats are put together: a foot may take minutes, in which others would pile up.
-pub(super) const MANY_WAITING: usize = 64;
+pub(super) const MANY_WAITING: usize = 512;
 
 /// Speaks to one worker. Never blocks.
 #[derive(Clone, Debug)]
@@ -159,8 +159,14 @@ impl Outbox {
         }
     }
 
-    pub(super) fn clear(&self) {
-        self.waker.clear();
+    /// Nothing is left to do: says whether it may be polled, or has to be looked into again.
+    pub(super) fn rest(&self) -> bool {
+        self.waker.rest()
+    }
+
+    /// It was polled, and this is whether it was readable.
+    pub(super) fn rise(&self, is_readable: bool) {
+        self.waker.rise(is_readable);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -15,6 +15,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
+/// Every Linux has it, and hardly any has it as its choice.
+const CONGESTION: &str = "reno";
+
 /// A sender's worker in the middle of a foot that nobody takes, and the other end of its connection.
 fn stuck() -> (Worker, Handle, TcpStream, Receiver<Event>) {
     let (worker, handle, peer, heard) = pair(None);
@@ -37,6 +40,7 @@ fn pair(limit: Option<Limit>) -> (Worker, Handle, TcpStream, Receiver<Event>) {
         side: None,
         inlet: Arc::new(|_| Box::new(NoFeet)),
         limit,
+        congestion: Some(CONGESTION.into()),
         stats: Arc::new(Stats::new(StatsRole::Sender, 1)),
         cancel,
         events,
@@ -169,4 +173,14 @@ fn a_heartbeat_does_not_wait_for_the_turn_of_a_foot() {
     handle.close("that will do");
     ends(&heard, "that will do");
     serving.join().expect("the worker has ended");
+}
+
+#[test]
+fn a_connection_has_the_congestion_control_that_was_asked_for_and_the_kernel_tells_of_it() {
+    let (mut worker, _handle, _peer, _heard) = pair(None);
+    let named = socket2::SockRef::from(&worker.channel).tcp_congestion().expect("a name");
+    assert_eq!(named.split(|byte| *byte == 0).next(), Some(CONGESTION.as_bytes()));
+    assert_eq!(worker.row.tcp(), None);
+    worker.look();
+    assert!(worker.row.tcp().is_some_and(|tcp| tcp.window_bytes > 0));
 }

@@ -163,6 +163,18 @@ fn after_a_stop_or_a_pause_nothing_is_made_up_for() {
 }
 
 #[test]
+fn short_pauses_are_made_up_for_within_the_2_percent() {
+    for pause in [5 * MS, 30 * MS, 95 * MS] {
+        let mut world = World::new(40_000_000, vec![PROMPT; 4]);
+        world.run(2 * SECOND);
+        world.stop(pause);
+        world.run(2 * SECOND);
+        let within = world.most_within(SECOND);
+        assert!(within <= most(40_000_000, SECOND), "{pause:?}: {within}");
+    }
+}
+
+#[test]
 fn a_connection_that_takes_less_leaves_the_rest_to_others() {
     let slow = Habit { takes: 1_000_000, ..PROMPT };
     let mut world = World::new(10_000_000, vec![slow, slow, slow, PROMPT]);

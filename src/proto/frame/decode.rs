@@ -93,6 +93,7 @@ fn body_of(kind: Kind, body: &[u8]) -> Result<Frame, Malformed> {
         Kind::Done => Frame::Done(Done { bytes: fields.u64()?, digest: digest(&mut fields)? }),
         Kind::DoneAck => Frame::DoneAck,
         Kind::Abort => Frame::Abort(abort(&mut fields, body.len() - ABORT_FIXED_BYTES)?),
+        Kind::Retire => Frame::Retire,
     };
     fields.end()?;
     Ok(frame)

@@ -24,6 +24,7 @@ impl Frame {
             Frame::Done(_) => Kind::Done,
             Frame::DoneAck => Kind::DoneAck,
             Frame::Abort(_) => Kind::Abort,
+            Frame::Retire => Kind::Retire,
         }
     }
 
@@ -39,7 +40,7 @@ impl Frame {
             Frame::Ping(body) => ping(body, out),
             Frame::End(body) => end(body, out),
             Frame::Done(body) => done(body, out),
-            Frame::DoneAck => {}
+            Frame::DoneAck | Frame::Retire => {}
             Frame::Abort(body) => abort(body, out),
         }
         seal(self.kind(), &mut out[start..]);

@@ -114,6 +114,11 @@ impl Receiver {
             Frame::DoneAck => self.close(worker, "it acknowledged an end that was never said"),
             Frame::Abort(_) if self.is_delivered() => self.finish(),
             Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
+            Frame::Retire => {
+                // It has done all that it was given to do.
+                self.workers.entry(worker).and_modify(|path| path.is_fruitful = true);
+                self.events.push_back(Event::Retired { worker });
+            }
             Frame::Foot(_) | Frame::Ack(_) | Frame::Nack { .. } | Frame::Done(_) => {
                 self.close(worker, "it sent a frame that only a receiver sends");
             }

@@ -20,6 +20,7 @@ impl Sender {
             Frame::Nack { id } => self.handle_nack(worker, id),
             Frame::Done(done) => self.handle_done(worker, done),
             Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
+            Frame::Retire => self.retire(worker),
             Frame::Foot(_) | Frame::Ping(_) | Frame::End(_) | Frame::DoneAck => {
                 self.close(worker, "it sent a frame that only a sender sends");
             }
@@ -72,6 +73,7 @@ impl Sender {
         self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
         self.base = base;
         self.acked.remove_below(base);
+        self.let_go();
     }
 
     /// Foot `id` is acked: whoever carries it has delivered.
@@ -98,6 +100,7 @@ impl Sender {
             self.change(worker, |path| path.settled(id, bytes));
             self.counts.nacked_feet += 1;
             self.lose(id, worker);
+            self.let_go();
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Path {
     pub(super) unwritten_feet: u32,
     /// A rate that it shares is what holds it back, and not its own way.
     pub(super) is_held: bool,
+    /// It gets no more feet.
+    pub(super) retires: bool,
     pub(super) last_sent: Instant,
     pub(super) last_heard: Instant,
     /// When bytes last arrived over it, or had nothing to do there.
@@ -69,6 +71,7 @@ impl Path {
             in_flight_bytes: 0,
             unwritten_feet: 0,
             is_held: false,
+            retires: false,
             last_sent: now,
             last_heard: now,
             last_advance: now,
@@ -97,7 +100,8 @@ impl Path {
         // Of which nothing is known, it is not tried again before it is.
         let untried = if self.in_flight.is_empty() { UNKNOWN } else { Duration::MAX };
         let place = (self.link, self.foot_time.unwrap_or(untried), worker);
-        self.asking = (self.unwritten_feet < self.unwritten_limit()).then_some(place);
+        let asks = !self.retires && self.unwritten_feet < self.unwritten_limit();
+        self.asking = asks.then_some(place);
     }
 
     /// What it adds to its link.
@@ -199,6 +203,14 @@ impl Path {
     /// Whether it carries feet, and nothing has moved for a while.
     pub(super) fn stands_still(&self, now: Instant) -> bool {
         !self.in_flight.is_empty() && now - self.last_advance > STANDSTILL + self.rtt * 2
+    }
+
+    /// How long it would take to carry once more what has arrived over it of feet that are not whole: what is
+    /// thrown away with it. None where nothing has.
+    pub(super) fn repetition(&self) -> Option<Duration> {
+        let missing = self.sent_bytes - self.arrived_bytes;
+        let in_part = self.in_flight_bytes.checked_sub(missing).filter(|bytes| *bytes > 0)?;
+        self.serialise(in_part)
     }
 
     /// It is not as fast as it was, and nobody should wait for it.

@@ -29,6 +29,11 @@ impl Sender {
                 continue;
             }
             let elsewhere = elsewhere(path.link, &free);
+            if elsewhere == Elsewhere::Nowhere
+                && path.repetition().is_some_and(|time| self.liveness.is_too_long(time))
+            {
+                continue; // another try would not come as far; it may only pause
+            }
             let stall = self.liveness.stall_after(path.rtt, elsewhere);
             if !path.in_flight.is_empty() && now - path.last_advance >= stall {
                 dead.push((worker, "it stands still"));

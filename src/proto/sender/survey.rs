@@ -58,7 +58,7 @@ pub(super) struct Survey {
     at: Instant,
     /// Connections that have changed since; `None` asks for a new one.
     changes: Option<usize>,
-    /// Sum of the rates of those that are not overdue.
+    /// Sum of the rates of those that are not overdue, and get feet.
     pub(super) rate: u64,
     /// The two of those that would carry a full foot the soonest, with that time and their round trip.
     pub(super) quickest: [Option<(Duration, Duration, WorkerId)>; 2],
@@ -171,6 +171,12 @@ impl Sender {
         Some(path)
     }
 
+    /// A connection gets no more feet.
+    pub(super) fn withdraw(&mut self, worker: WorkerId) {
+        self.change(worker, |path| path.retires = true);
+        self.survey.changes = None;
+    }
+
     /// Looks at all connections, unless that was done a moment ago.
     pub(super) fn look_round(&mut self, now: Instant) {
         let most = self.workers.len() / OUTDATED;
@@ -188,7 +194,7 @@ impl Sender {
             condition.best_rate = condition.best_rate.max(path.rate());
             condition.overdue = condition.overdue.max(overdue);
             condition.last_arrival = condition.last_arrival.max(path.last_arrival);
-            if overdue.is_none() {
+            if overdue.is_none() && !path.retires {
                 survey.rate += path.rate();
                 let time = path.foot_time.map(|time| (time, path.rtt, worker));
                 if let Some(place) = time {
@@ -197,7 +203,7 @@ impl Sender {
             }
         }
         let foot_bytes = u64::from(self.config.foot_bytes);
-        for (&worker, path) in &self.workers {
+        for (&worker, path) in self.workers.iter().filter(|(_, path)| !path.retires) {
             let condition = survey.links.entry(path.link).or_default();
             let place = condition.rescuer(now, worker, path, foot_bytes);
             keep_two(&mut condition.rescuers, place);

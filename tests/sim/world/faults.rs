@@ -164,6 +164,7 @@ impl World {
                 }
             }
             Fault::Abort { side } => return self.abort(side),
+            Fault::Retire { slot } => return self.retire(slot),
             Fault::Rogue { slot } => return self.rogue(slot),
         }
         Ok(())
@@ -222,6 +223,25 @@ impl World {
         }
         self.exit(side, Outcome::Ordered);
         Ok(())
+    }
+
+    /// The dialling end asks for a connection to end without loss.
+    fn retire(&mut self, slot: usize) -> Verdict {
+        let Some(conn) = self.slots[slot].conn else { return Ok(()) };
+        if !self.is_up(conn, self.plan.dialler) {
+            return Ok(());
+        }
+        match self.plan.dialler {
+            Side::Sender => {
+                self.ledger.retires(worker(conn));
+                self.tell_sender(conn, |worker| sender::Input::Retire { worker })
+            }
+            Side::Receiver => {
+                let worker = worker(conn);
+                self.receiver.handle(self.now(), receiver::Input::Retire { worker });
+                self.pump_receiver()
+            }
+        }
     }
 
     /// A foot that no sender may have sent; the connection must go, and nothing else may happen.

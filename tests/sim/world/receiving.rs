@@ -88,7 +88,7 @@ impl World {
                 self.sink.push_back(header);
                 self.feed_sink();
             }
-            Event::Duplicate { .. } => {}
+            Event::Duplicate { .. } | Event::Retired { .. } => {}
             Event::Close { worker, .. } => {
                 self.closes += 1;
                 self.close(worker, Side::Receiver);

@@ -130,6 +130,11 @@ impl World {
                 self.closes += 1;
                 self.close(worker, Side::Sender);
             }
+            Event::Retired { worker } => {
+                let (conn, side) = (worker.0 as usize, Side::Sender);
+                self.ledger.retired(worker)?;
+                self.agenda.after(0, Due::Down { conn, side });
+            }
             Event::PassedOver { .. } => {}
             Event::Delivered(done) => {
                 self.ledger.delivered()?;

@@ -1,0 +1,101 @@
+//! Has each link the connections that bring something: looks at the figures, asks [`super::growth`] what to
+//! change, and does it.
+//!
+//! It starts threads that dial, and asks for connections to be retired, the newest first; who owns the state
+//! machine sees that nothing is lost of what they carry. Does not know what a connection is worth.
+
+use super::Event;
+use super::diallers::Diallers;
+use super::growth::{Change, Growth, Seen};
+use crate::error::Error;
+use crate::news::Fact;
+use crate::proto::{LinkId, WorkerId};
+use crate::stats::WorkerState;
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often is looked.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What decides how many connections there are.
+pub(super) struct Steer {
+    diallers: Diallers,
+    growth: Growth,
+    /// What went over each link so far, of what was seen of its connections.
+    bytes: Vec<u64>,
+    /// The same of each connection that is up.
+    counted: BTreeMap<WorkerId, u64>,
+    retiring: BTreeSet<WorkerId>,
+    /// Turns that were waited for under a rate, as of the last look.
+    turns: u64,
+}
+
+impl Steer {
+    /// For links with so many connections each, and whether that may change.
+    pub(super) fn new(diallers: Diallers, links: Vec<(u16, bool)>) -> Steer {
+        let bytes = vec![0; links.len()];
+        let growth = Growth::new(Instant::now(), links);
+        let (counted, retiring) = (BTreeMap::new(), BTreeSet::new());
+        Steer { diallers, growth, bytes, counted, retiring, turns: 0 }
+    }
+
+    /// Steers from now on, on a thread of its own.
+    pub(super) fn start(self) -> Result<(), Error> {
+        let spawned = thread::Builder::new().name("steer".into()).spawn(move || self.run());
+        spawned.map(drop).map_err(|error| Error::io("a thread", error))
+    }
+
+    fn run(mut self) {
+        let crew = self.diallers.crew().clone();
+        while matches!(crew.cancel.sleep(TICK), Ok(false)) {
+            if crew.stats.elapsed().is_none() {
+                continue; // the ends have not met
+            }
+            let seen = self.see();
+            let turns = std::mem::replace(&mut self.turns, crew.stats.awaited_turns.now());
+            let (waits, most) = (crew.stats.waits_for_connections(turns), self.diallers.most());
+            if let Some(change) = self.growth.look(Instant::now(), waits, most, &seen)
+                && !self.change(change)
+            {
+                return; // the run is over
+            }
+        }
+    }
+
+    /// Each link as it is now.
+    fn see(&mut self) -> Vec<Seen> {
+        let mut seen = vec![Seen::default(); self.bytes.len()];
+        let workers = self.diallers.crew().stats.workers();
+        let is_up = |worker: &WorkerId| workers.iter().any(|(other, _)| other == worker);
+        self.retiring.retain(is_up);
+        self.counted.retain(|worker, _| is_up(worker));
+        for (worker, row) in &workers {
+            let link = usize::from(row.link.0);
+            let Some(seen) = seen.get_mut(link) else { continue }; // the spare way does not count
+            seen.live += 1;
+            seen.busy += u16::from(row.state() == WorkerState::Busy);
+            let bytes = row.bytes.now();
+            self.bytes[link] += bytes - self.counted.insert(*worker, bytes).unwrap_or(0);
+        }
+        for (seen, bytes) in seen.iter_mut().zip(&self.bytes) {
+            seen.bytes = *bytes;
+        }
+        seen
+    }
+
+    /// Sees that a link gets as many connections as it should have; says whether anybody cares.
+    fn change(&mut self, change: Change) -> bool {
+        let Change { link, wanted, cause } = change;
+        let id = LinkId(link as u16); // DESTs are fewer than connections, which fit
+        self.diallers.crew().news.tell(Fact::Resized { link: id, workers: wanted, cause });
+        self.diallers.want(id, wanted);
+        let workers = self.diallers.crew().stats.workers();
+        let carriers = workers.iter().filter(|(_, row)| row.link == id).map(|(worker, _)| *worker);
+        let carriers = carriers.filter(|worker| !self.retiring.contains(worker));
+        let surplus: Vec<WorkerId> = carriers.skip(usize::from(wanted)).collect();
+        self.retiring.extend(&surplus);
+        let events = &self.diallers.crew().events;
+        surplus.into_iter().all(|worker| events.send(Event::Retire(worker)).is_ok())
+    }
+}

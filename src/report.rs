@@ -1,0 +1,52 @@
+//! Pictures of a run, from the lines that `--stats` wrote of it: one page of HTML that needs nothing else.
+//!
+//! `read` takes the lines one by one, `run` makes curves, bands and marks of them, of which `thin` keeps no more
+//! than a picture can show, `draw` draws these as SVG, and `page` puts everything together. Whatever a file says is
+//! data: it is bounded while it is read, and escaped where it is written. Does not know a run that is still going on
+//! from one that was killed, nor anything that is not in the file.
+
+mod draw;
+mod ink;
+mod page;
+mod read;
+mod run;
+mod thin;
+
+use crate::config::Output;
+use crate::error::Error;
+use crate::sink;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Writes the page of the last run in the file `stats` (`-` is stdin) to the file `html`, in place of what is there, or to stdout.
+/// A file that cannot be read, or holds anything but lines of `--stats`, is [`Error::Io`]; then nothing is written.
+pub fn write(stats: &Path, html: Option<&Path>) -> Result<(), Error> {
+    let name = if stats.as_os_str() == "-" { "stdin".into() } else { stats.display().to_string() };
+    let found = if stats.as_os_str() == "-" {
+        read::read(io::stdin().lock())
+    } else {
+        File::open(stats).and_then(|file| read::read(BufReader::new(file)))
+    };
+    let page = page::page(&found.map_err(|error| Error::io(name, error))?);
+    let output = match html {
+        None => Output::Stdout,
+        Some(path) if is_same(stats, path) => {
+            let what = format!("--output {}", path.display());
+            return Err(Error::usage(what, "is the file that is read"));
+        }
+        Some(path) => Output::File { path: path.into(), replaces: true },
+    };
+    let mut sink = sink::open(&output)?;
+    let remains = sink.remains();
+    sink.write_all(page.as_bytes()).and_then(|()| sink.close())?;
+    drop(remains);
+    Ok(())
+}
+
+/// Whether both are the same file, under whatever names.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path| fs::metadata(path).map(|it| (it.dev(), it.ino()));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
