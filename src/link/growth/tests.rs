@@ -217,7 +217,9 @@ fn limited(limit: u64, each: f64) -> Vec<u16> {
 #[test]
 fn a_rate_that_the_connections_share_is_not_what_more_would_raise() {
     assert_eq!(limited(20_000_000, 100e6), [0; 0]);
-    assert_eq!(limited(20_000_000, 6e6), [0; 0], "four of them would carry a little more");
+    // Four of them would carry a fifth more, and wait for their turns only now and then.
+    let changes = limited(20_000_000, 6e6);
+    assert!(changes.iter().all(|wanted| *wanted <= 8), "{changes:?}");
 }
 
 #[test]
