@@ -139,9 +139,13 @@ pub struct Stats {
     /// Packed feet that no worker has taken.
     pub(crate) unsent_feet: Figure,
     /// Connections that wait for their turn under `--rate`.
+<<<<<<< HEAD
     pub(crate) held_workers: Figure,
     /// How often one of them began to wait for it.
     pub(crate) awaited_turns: Figure,
+=======
+    pub held_workers: Figure,
+>>>>>>> main
     /// The receiver's window is what holds the next foot back.
     pub(crate) window_blocked: Flag,
     /// The sink takes nothing, as known at this end.
@@ -234,7 +238,6 @@ impl Stats {
             unpacking_feet: Figure::default(),
             unsent_feet: Figure::default(),
             held_workers: Figure::default(),
-            awaited_turns: Figure::default(),
             window_blocked: Flag::default(),
             sink_blocked: Flag::default(),
             unacked_feet: Figure::default(),
@@ -347,12 +350,19 @@ impl Stats {
     }
 
     /// Whether more could go over the connections, or come, as far as this end can see: nothing before them
+<<<<<<< HEAD
     /// or behind them is what is waited for; nor was a rate that all share since there were `turns`
     /// [`Stats::awaited_turns`], for that stays what it is, however many they are.
     pub(crate) fn waits_for_connections(&self, turns: u64) -> bool {
         let is_held = self.held_workers.now() > 0 || self.awaited_turns.now() > turns;
+=======
+    /// or behind them is what is waited for.
+    pub fn waits_for_connections(&self) -> bool {
+>>>>>>> main
         match self.role {
-            _ if self.sink_blocked.now() || is_held => false,
+            _ if self.sink_blocked.now() => false,
+            // A rate that all share stays what it is, however many they are.
+            Role::Sender if self.held_workers.now() > 0 => false,
             Role::Sender => self.unsent_feet.now() > 0 && !self.window_blocked.now(),
             Role::Receiver => self.unpacking_feet.now() < self.threads,
         }
@@ -456,31 +466,28 @@ mod tests {
     #[test]
     fn a_sender_waits_for_connections_only_where_nothing_else_holds_it_up() {
         let stats = Stats::new(Role::Sender, 2);
-        assert!(!stats.waits_for_connections(0), "there is nothing to send");
+        assert!(!stats.waits_for_connections(), "there is nothing to send");
         stats.unsent_feet.set(1);
-        assert!(stats.waits_for_connections(0));
+        assert!(stats.waits_for_connections());
         stats.held_workers.set(1);
-        assert!(!stats.waits_for_connections(0), "the rate is what holds it up");
+        assert!(!stats.waits_for_connections(), "the rate is what holds it up");
         stats.held_workers.set(0);
-        stats.awaited_turns.set(7);
-        assert!(!stats.waits_for_connections(6), "it was, a moment ago");
-        stats.awaited_turns.set(0);
         stats.window_blocked.set(true);
-        assert!(!stats.waits_for_connections(0), "the window, or a slow sink behind it");
+        assert!(!stats.waits_for_connections(), "the window, or a slow sink behind it");
         stats.window_blocked.set(false);
         stats.sink_blocked.set(true);
-        assert!(!stats.waits_for_connections(0));
+        assert!(!stats.waits_for_connections());
     }
 
     #[test]
     fn a_receiver_waits_for_connections_while_it_could_take_more() {
         let stats = Stats::new(Role::Receiver, 2);
-        assert!(stats.waits_for_connections(0));
+        assert!(stats.waits_for_connections());
         stats.unpacking_feet.add(2);
-        assert!(!stats.waits_for_connections(0));
+        assert!(!stats.waits_for_connections());
         stats.unpacking_feet.subtract(1);
         stats.sink_blocked.set(true);
-        assert!(!stats.waits_for_connections(0));
+        assert!(!stats.waits_for_connections());
     }
 
     #[test]

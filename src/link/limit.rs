@@ -138,10 +138,7 @@ impl Share {
     /// It waits for its turn, or does not any more.
     fn wait_until(&mut self, turn: Option<Instant>) {
         match (self.turn, turn) {
-            (None, Some(_)) => {
-                self.stats.held_workers.increment();
-                self.stats.awaited_turns.increment();
-            }
+            (None, Some(_)) => self.stats.held_workers.increment(),
             (Some(_), None) => self.stats.held_workers.subtract(1),
             _ => {}
         }

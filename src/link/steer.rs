@@ -27,8 +27,6 @@ pub(super) struct Steer {
     /// The same of each connection that is up.
     counted: BTreeMap<WorkerId, u64>,
     retiring: BTreeSet<WorkerId>,
-    /// Turns that were waited for under a rate, as of the last look.
-    turns: u64,
 }
 
 impl Steer {
@@ -37,7 +35,7 @@ impl Steer {
         let bytes = vec![0; links.len()];
         let growth = Growth::new(Instant::now(), links);
         let (counted, retiring) = (BTreeMap::new(), BTreeSet::new());
-        Steer { diallers, growth, bytes, counted, retiring, turns: 0 }
+        Steer { diallers, growth, bytes, counted, retiring }
     }
 
     /// Steers from now on, on a thread of its own.
@@ -53,8 +51,7 @@ impl Steer {
                 continue; // the ends have not met
             }
             let seen = self.see();
-            let turns = std::mem::replace(&mut self.turns, crew.stats.awaited_turns.now());
-            let (waits, most) = (crew.stats.waits_for_connections(turns), self.diallers.most());
+            let (waits, most) = (crew.stats.waits_for_connections(), self.diallers.most());
             if let Some(change) = self.growth.look(Instant::now(), waits, most, &seen)
                 && !self.change(change)
             {

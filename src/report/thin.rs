@@ -34,12 +34,21 @@ impl<T: Timed> Thin<T> {
     /// One more.
     pub(super) fn push(&mut self, item: T) {
         self.items.push(item);
-        while self.items.len() > MOST {
-            self.width_s *= 2.0;
-            let column = |item: &T| (item.from() / self.width_s).floor();
-            let columns = self.items.chunk_by(|one, next| column(one) == column(next));
-            self.items = columns.flat_map(T::gather).collect();
+        if self.items.len() <= MOST {
+            return;
         }
+        self.gather();
+        // Room for many, or the next few would make columns wider again.
+        while self.items.len() > MOST / 2 {
+            self.width_s *= 2.0;
+            self.gather();
+        }
+    }
+
+    fn gather(&mut self) {
+        let column = |item: &T| (item.from() / self.width_s).floor();
+        let columns = self.items.chunk_by(|one, next| column(one) == column(next));
+        self.items = columns.flat_map(T::gather).collect();
     }
 
     /// What is left of them.

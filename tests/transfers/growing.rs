@@ -15,8 +15,11 @@ fn more_connections_come_where_they_bring_more() {
         let mut pair = grown(dialler, "");
         let dialling = if dialler == "tx" { &pair.tx } else { &pair.rx };
         let said = dialling.said();
-        assert!(said.contains(" is to have 8 connections: 4 bring "), "{dialler} dials: {said}");
-        assert!(said.contains("worker 7 to 127.0.0.1"), "{dialler} dials: {said}");
+        assert!(
+            said.contains(" connections wanted link=0 workers=8 cause=\"4 bring "),
+            "{dialler} dials: {said}"
+        );
+        assert!(said.contains("connection is up worker=7 link=0"), "{dialler} dials: {said}");
         for end in [&mut pair.tx, &mut pair.rx] {
             assert!(end.said().contains(" 0 connections lost, "), "{}", end.said());
         }
@@ -26,7 +29,7 @@ fn more_connections_come_where_they_bring_more() {
 #[test]
 fn a_dest_with_a_number_of_its_own_keeps_it() {
     let pair = grown("tx", ",workers=4");
-    assert!(!pair.tx.said().contains(" is to have "), "{}", pair.tx.said());
+    assert!(!pair.tx.said().contains(" connections wanted "), "{}", pair.tx.said());
 }
 
 /// A stream over connections that bring so much each, to a DEST with these words behind it.

@@ -132,13 +132,23 @@ fn an_end_that_waits_says_so() {
 }
 
 /// The lines of a block, with a `#` for what may be anything.
-const BLOCK: [&str; 3] = [
+const BLOCK: [&str; 4] = [
     "viamillipede: #B, #B/s, #, bottleneck: #, #B/s mean, #B/s on the wire#",
     "  # f#t, # sent again, # connection# lost, #B on the wire",
     "  window: feet below # are verified, below # may be sent; # unacked, # unsent",
+    "  bottleneck so far: #",
 ];
+/// As the kernel was not yet asked, and as it was.
+const WORKER: [&str; 2] = [
+    "  worker # on link # to #:#: #, # f#t, #B, for # s",
+    "  worker # on link # to #:#: #, # f#t, #B, for # s; rtt # ms, cwnd #B, # segment# sent again by TCP",
+];
+<<<<<<< HEAD
 const WORKER: &str = "  worker # on link # to #:#: #, # f#t, #B, for # s";
 const OTHERS: [&str; 6] = [
+=======
+const OTHERS: [&str; 4] = [
+>>>>>>> main
     "viamillipede: # bytes (#) as # on the wire (ratio #) in #; # feet, #; bottleneck: #",
     "viamillipede: blake3 #",
     "viamillipede: listening on 127.0.0.1:# (plain, without encryption or authentication)",
@@ -216,6 +226,7 @@ impl Read for Until<'_> {
 /// block have all of its own.
 fn whole_blocks(said: &str) -> Vec<usize> {
     assert!(said.ends_with('\n'), "{said}");
+    let is_worker = |line: &&str| WORKER.iter().any(|shape| is_whole(line, shape));
     let mut blocks = Vec::new();
     let mut lines = said.lines().peekable();
     while let Some(line) = lines.next() {
@@ -226,7 +237,7 @@ fn whole_blocks(said: &str) -> Vec<usize> {
                     "{shape} in\n{said}"
                 );
             }
-            blocks.push(iter::from_fn(|| lines.next_if(|line| is_whole(line, WORKER))).count());
+            blocks.push(iter::from_fn(|| lines.next_if(is_worker)).count());
         } else {
             assert!(OTHERS.iter().any(|shape| is_whole(line, shape)), "{line}\nin\n{said}");
         }

@@ -149,8 +149,8 @@ fn under_a_limit_a_foot_goes_out_in_slices() {
     assert!(matches!(heard.recv(), Ok(Event::Held(_, true))), "its socket is not what is slow");
     handle.close("that will do");
     ends(&heard, "that will do");
-    assert_eq!(stats.held_workers.now(), 0);
     serving.join().expect("the worker has ended");
+    assert_eq!(stats.held_workers.now(), 0);
 }
 
 #[test]
