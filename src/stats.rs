@@ -122,6 +122,8 @@ pub struct Stats {
     pub unsent_feet: Figure,
     /// Connections that wait for their turn under `--rate`.
     pub held_workers: Figure,
+    /// For how many microseconds they have waited for it, all together.
+    pub held_us: Figure,
     /// The receiver's window is what holds the next foot back.
     pub window_blocked: Flag,
     /// The sink takes nothing, as known at this end.
@@ -208,6 +210,7 @@ impl Stats {
             unpacking_feet: Figure::default(),
             unsent_feet: Figure::default(),
             held_workers: Figure::default(),
+            held_us: Figure::default(),
             window_blocked: Flag::default(),
             sink_blocked: Flag::default(),
             unacked_feet: Figure::default(),
@@ -319,12 +322,10 @@ impl Stats {
     }
 
     /// Whether more could go over the connections, or come, as far as this end can see: nothing before them
-    /// or behind them is what is waited for.
+    /// or behind them is what is waited for. (A rate that they share may be.)
     pub fn waits_for_connections(&self) -> bool {
         match self.role {
             _ if self.sink_blocked.now() => false,
-            // A rate that all share stays what it is, however many they are.
-            Role::Sender if self.held_workers.now() > 0 => false,
             Role::Sender => self.unsent_feet.now() > 0 && !self.window_blocked.now(),
             Role::Receiver => self.unpacking_feet.now() < self.threads,
         }
@@ -458,9 +459,6 @@ mod tests {
         assert!(!stats.waits_for_connections(), "there is nothing to send");
         stats.unsent_feet.set(1);
         assert!(stats.waits_for_connections());
-        stats.held_workers.set(1);
-        assert!(!stats.waits_for_connections(), "the rate is what holds it up");
-        stats.held_workers.set(0);
         stats.window_blocked.set(true);
         assert!(!stats.waits_for_connections(), "the window, or a slow sink behind it");
         stats.window_blocked.set(false);
