@@ -21,7 +21,8 @@
 //! threads of [`tx::run`] and [`rx::run`]. Beside them there are, at either end, one thread for each
 //! connection (`link`), a rayon pool that packs or unpacks, a thread that reads the source or writes the
 //! sink, one that hears of each program of the user's, one that accepts connections where this end listens,
-//! one that judges how many there should be where that is `auto`, and those of [`watch`].
+//! one that judges how many there should be where that is `auto`, one that reads the file of `--rate` again, and
+//! those of [`watch`].
 //!
 //! They talk through channels. A stage that fails drops its ends of them; its neighbours take
 //! "disconnected" as "stop quietly, another has the reason". Threads may be stuck in the kernel in a read

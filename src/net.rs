@@ -92,11 +92,7 @@ pub fn adopt(socket: Socket) -> io::Result<Socket> {
 /// whose own silence detector has to be slow: what it hears may be late for other reasons than a cut.
 pub fn end_untaken(connection: &impl AsFd) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    match socket2::SockRef::from(connection).set_tcp_user_timeout(Some(UNTAKEN)) {
-        // A connection within this machine is no TCP, and has no such option.
-        Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
-        result => result?,
-    }
+    unless_no_tcp(socket2::SockRef::from(connection).set_tcp_user_timeout(Some(UNTAKEN)))?;
     let _ = connection; // not used where the system has no such option
     Ok(())
 }
@@ -104,16 +100,21 @@ pub fn end_untaken(connection: &impl AsFd) -> io::Result<()> {
 /// Has the kernel send by this congestion control, `cubic` for one.
 pub fn set_congestion(connection: &impl AsFd, name: &str) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-    return match socket2::SockRef::from(connection).set_tcp_congestion(name.as_bytes()) {
-        // A connection within this machine is no TCP, and has no such option.
-        Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => Ok(()),
-        result => result,
-    };
+    return unless_no_tcp(socket2::SockRef::from(connection).set_tcp_congestion(name.as_bytes()));
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     {
         let _ = (connection, name);
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// A connection within this machine is no TCP, and has none of its options: that is no error.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn unless_no_tcp(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| match error.raw_os_error() {
+        Some(nix::libc::EOPNOTSUPP) => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// Whether this user may have connections with this congestion control here.

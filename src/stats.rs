@@ -6,13 +6,14 @@
 //! shown ([`crate::watch`]), nor take part in any decision about the stream.
 
 mod bottleneck;
+mod link;
 mod worker;
 
 pub use bottleneck::{Bottleneck, Tally};
+pub use link::LinkRow;
 pub use worker::{WorkerRow, WorkerState};
 
 use crate::codec::{LADDER, Packing};
-use crate::net::TcpInfo;
 use crate::proto::{LinkId, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -162,41 +163,6 @@ pub struct Stats {
 struct Table {
     workers: BTreeMap<WorkerId, Arc<WorkerRow>>,
     links: BTreeMap<LinkId, LinkRow>,
-}
-
-/// What the connections of one link have done together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkRow {
-    /// The address at the other end of the last of them.
-    pub peer: String,
-    /// Bytes sent or received on them, headers included, those of connections included that are gone.
-    pub bytes: u64,
-    /// How many there are now.
-    pub live: usize,
-    /// How many of these carry something.
-    pub busy: usize,
-    /// What their kernel says: counts and times are sums over all there ever were, the window is the sum over
-    /// those that are there, the round trip the shortest of theirs; zero where none is known.
-    pub tcp: TcpInfo,
-}
-
-impl LinkRow {
-    /// Adds what a connection has done, which is there or is gone.
-    fn add(&mut self, row: &WorkerRow, is_there: bool) {
-        self.bytes += row.bytes.now();
-        self.live += usize::from(is_there);
-        self.busy += usize::from(is_there && row.state() == WorkerState::Busy);
-        let Some(tcp) = row.tcp() else { return };
-        self.tcp.retransmits += tcp.retransmits;
-        self.tcp.busy += tcp.busy;
-        self.tcp.held_by_receiver += tcp.held_by_receiver;
-        self.tcp.held_by_buffer += tcp.held_by_buffer;
-        if is_there {
-            self.tcp.window_bytes += tcp.window_bytes;
-            let known = Some(self.tcp.rtt).filter(|rtt| !rtt.is_zero());
-            self.tcp.rtt = known.map_or(tcp.rtt, |rtt| rtt.min(tcp.rtt));
-        }
-    }
 }
 
 impl Stats {
@@ -406,122 +372,4 @@ pub struct Snapshot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sender_sees_what_holds_it_up() {
-        let stats = Stats::new(Role::Sender, 2);
-        assert_eq!(stats.bottleneck(), Bottleneck::Network);
-        stats.waiting_for_source.set(true);
-        assert_eq!(stats.bottleneck(), Bottleneck::Source);
-        stats.unsent_feet.set(1);
-        assert_eq!(stats.bottleneck(), Bottleneck::Network);
-        stats.window_blocked.set(true);
-        assert_eq!(stats.bottleneck(), Bottleneck::Window);
-        stats.held_workers.set(1);
-        assert_eq!(stats.bottleneck(), Bottleneck::Rate);
-        stats.packing_feet.set(4);
-        assert_eq!(stats.bottleneck(), Bottleneck::Compression);
-        stats.sink_blocked.set(true);
-        assert_eq!(stats.bottleneck(), Bottleneck::Sink);
-    }
-
-    #[test]
-    fn a_sender_whose_feet_are_all_on_their_way_needs_a_larger_window() {
-        let stats = Stats::new(Role::Sender, 2);
-        stats.window_feet.set(100);
-        stats.unacked_feet.set(97);
-        assert_eq!(stats.bottleneck(), Bottleneck::Network);
-        stats.unacked_feet.set(98);
-        assert_eq!(stats.bottleneck(), Bottleneck::Window);
-        stats.unsent_feet.set(1);
-        assert_eq!(stats.bottleneck(), Bottleneck::Network, "one could go, and does not");
-    }
-
-    #[test]
-    fn a_link_keeps_what_its_connections_have_done() {
-        let stats = Stats::new(Role::Sender, 1);
-        let info = |milliseconds, retransmits| TcpInfo {
-            rtt: Duration::from_millis(milliseconds),
-            window_bytes: 1000,
-            retransmits,
-            busy: Duration::from_secs(1),
-            ..TcpInfo::default()
-        };
-        for (worker, told) in [(1, Some(info(30, 5))), (2, Some(info(20, 1))), (3, None)] {
-            stats.join(WorkerId(worker), LinkId(0), "192.0.2.1:5000".into()).set_tcp(told);
-        }
-        let both = TcpInfo { window_bytes: 2000, busy: Duration::from_secs(2), ..info(20, 6) };
-        assert_eq!(stats.links()[&LinkId(0)].tcp, both);
-        stats.leave(WorkerId(2));
-        let left = TcpInfo { busy: Duration::from_secs(2), ..info(30, 6) };
-        assert_eq!(stats.links()[&LinkId(0)].tcp, left);
-    }
-
-    #[test]
-    fn a_receiver_sees_what_holds_it_up() {
-        let stats = Stats::new(Role::Receiver, 2);
-        assert_eq!(stats.bottleneck(), Bottleneck::NetworkOrSender);
-        stats.unpacking_feet.add(2);
-        assert_eq!(stats.bottleneck(), Bottleneck::Decompression);
-        stats.sink_blocked.set(true);
-        assert_eq!(stats.bottleneck(), Bottleneck::Sink);
-    }
-
-    #[test]
-    fn a_sender_waits_for_connections_only_where_nothing_else_holds_it_up() {
-        let stats = Stats::new(Role::Sender, 2);
-        assert!(!stats.waits_for_connections(), "there is nothing to send");
-        stats.unsent_feet.set(1);
-        assert!(stats.waits_for_connections());
-        stats.held_workers.set(1);
-        assert!(!stats.waits_for_connections(), "the rate is what holds it up");
-        stats.held_workers.set(0);
-        stats.window_blocked.set(true);
-        assert!(!stats.waits_for_connections(), "the window, or a slow sink behind it");
-        stats.window_blocked.set(false);
-        stats.sink_blocked.set(true);
-        assert!(!stats.waits_for_connections());
-    }
-
-    #[test]
-    fn a_receiver_waits_for_connections_while_it_could_take_more() {
-        let stats = Stats::new(Role::Receiver, 2);
-        assert!(stats.waits_for_connections());
-        stats.unpacking_feet.add(2);
-        assert!(!stats.waits_for_connections());
-        stats.unpacking_feet.subtract(1);
-        stats.sink_blocked.set(true);
-        assert!(!stats.waits_for_connections());
-    }
-
-    #[test]
-    fn workers_come_and_go() {
-        let stats = Stats::new(Role::Sender, 1);
-        let row = stats.join(WorkerId(7), LinkId(0), "192.0.2.1:5000".into());
-        assert_eq!(row.state(), WorkerState::Joining);
-        row.bytes.add(5);
-        row.set_state(WorkerState::Stalled);
-        let (worker, seen) = stats.workers().remove(0);
-        assert_eq!(
-            (worker, seen.bytes.now(), seen.state()),
-            (WorkerId(7), 5, WorkerState::Stalled)
-        );
-        assert_eq!((stats.links()[&LinkId(0)].bytes, stats.links()[&LinkId(0)].live), (5, 1));
-        stats.leave(WorkerId(7));
-        assert_eq!((stats.live_workers(), row.bytes.now()), (0, 5));
-        assert_eq!((stats.links()[&LinkId(0)].bytes, stats.links()[&LinkId(0)].live), (5, 0));
-    }
-
-    #[test]
-    fn what_is_set_once_stays() {
-        let stats = Stats::new(Role::Sender, 1);
-        assert_eq!(stats.elapsed(), None);
-        stats.start();
-        assert!(stats.elapsed().is_some());
-        stats.expect_bytes(5);
-        stats.expect_bytes(6);
-        assert_eq!(stats.snapshot().expected_bytes, Some(5));
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 
 mod inlet;
 mod outbox;
+mod read;
 
 pub use inlet::{Admit, Inlet, NoFeet};
 pub use outbox::Handle;
@@ -16,19 +17,19 @@ use super::limit::Share;
 use super::{Crew, Event};
 use crate::cancel::wait;
 use crate::error::plain;
-use crate::foot::FootHeader;
 use crate::net;
-use crate::pool::{Buffer, Filled};
+use crate::pool::Filled;
 use crate::proto::WorkerId;
-use crate::proto::frame::{Frame, FrameError, decode};
+use crate::proto::frame::FrameError;
 use crate::proto::hello::Role;
 use crate::stats::{Stats, WorkerRow, WorkerState};
 use nix::poll::PollFlags;
 use outbox::Taken;
+use read::Incoming;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::trace;
@@ -86,14 +87,6 @@ pub(super) struct Worker {
     next_look: Instant,
     /// Set once all is said; when it comes, the connection ends.
     hang_up: Option<Instant>,
-}
-
-/// A foot whose payload is coming in.
-struct Incoming {
-    header: FootHeader,
-    /// `None`: its bytes are not wanted.
-    buffer: Option<Buffer>,
-    filled: usize,
 }
 
 impl Worker {
@@ -317,108 +310,6 @@ impl Worker {
     /// Whether the foot being written has gone to the kernel whole.
     fn is_foot_out(&self) -> bool {
         self.foot.is_some() && !self.has_unwritten() && self.channel.is_flushed()
-    }
-
-    /// Reads a little; says whether anything came, and whether nothing more is there.
-    fn read_some(&mut self) -> Result<(bool, bool), Ended> {
-        for reads in 0..READS_IN_A_ROW {
-            let result = self.read_once();
-            self.count();
-            match result {
-                Ok(0) => return Err(Ended::Eof),
-                Ok(_) => self.parse()?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok((reads > 0, true));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok((true, false))
-    }
-
-    /// One read: a foot's payload straight into its buffer, what follows it into the read-ahead.
-    fn read_once(&mut self) -> io::Result<usize> {
-        let ahead = self.ahead;
-        debug_assert!(ahead < READ_AHEAD, "a whole frame fits, and whole frames are parsed");
-        let (bytes, kept) = match &mut self.incoming {
-            Some(Incoming { header, buffer: Some(buffer), filled }) => {
-                let payload = &mut buffer[*filled..header.packed_bytes as usize];
-                let wanted = payload.len();
-                self.channel.read(payload, &mut self.read_ahead).map(|bytes| {
-                    let of_payload = bytes.min(wanted);
-                    *filled += of_payload;
-                    self.received.fetch_add(of_payload as u64, Relaxed);
-                    (bytes, bytes - of_payload)
-                })?
-            }
-            _ => {
-                let room = &mut self.read_ahead[ahead..];
-                self.channel.read(room, &mut []).map(|bytes| (bytes, ahead + bytes))?
-            }
-        };
-        self.ahead = kept;
-        Ok(bytes)
-    }
-
-    /// Takes apart what was read ahead, and hands on what is complete.
-    fn parse(&mut self) -> Result<(), Ended> {
-        let mut place = 0;
-        loop {
-            if self.incoming.is_some() {
-                place += self.take_payload(place);
-                if self.incoming.is_some() {
-                    break;
-                }
-            }
-            match decode(&self.read_ahead[place..self.ahead])? {
-                None => break,
-                Some((frame, bytes)) => {
-                    place += bytes;
-                    match frame {
-                        Frame::Foot(header) => self.begin_foot(header)?,
-                        frame => self.tell(Event::Frame(self.id, frame))?,
-                    }
-                }
-            }
-        }
-        self.read_ahead.copy_within(place..self.ahead, 0);
-        self.ahead -= place;
-        Ok(())
-    }
-
-    fn begin_foot(&mut self, header: FootHeader) -> Result<(), Ended> {
-        let buffer = match self.inlet.admit(self.id, &header) {
-            Admit::Take(buffer) => Some(buffer),
-            Admit::Skip => None,
-            Admit::Refuse(reason) => return Err(Ended::Refused(reason)),
-        };
-        self.incoming = Some(Incoming { header, buffer, filled: 0 });
-        Ok(())
-    }
-
-    /// Moves payload from the read-ahead, from `place` on, to the foot that is coming in, and hands
-    /// the foot on once it is whole; returns how much was moved.
-    fn take_payload(&mut self, place: usize) -> usize {
-        let Some(incoming) = &mut self.incoming else { return 0 };
-        let length = incoming.header.packed_bytes as usize;
-        let ahead = &self.read_ahead[place..self.ahead];
-        let moved = ahead.len().min(length - incoming.filled);
-        if let Some(buffer) = &mut incoming.buffer {
-            buffer[incoming.filled..incoming.filled + moved].copy_from_slice(&ahead[..moved]);
-        }
-        incoming.filled += moved;
-        self.received.fetch_add(moved as u64, Relaxed);
-        if incoming.filled == length
-            && let Some(Incoming { header, buffer, .. }) = self.incoming.take()
-        {
-            self.row.feet.increment();
-            match buffer {
-                Some(buffer) => self.inlet.complete(self.id, header, Filled::new(buffer, length)),
-                None => self.stats().duplicate_feet.increment(),
-            }
-        }
-        moved
     }
 
     fn tell(&self, event: Event) -> Result<(), Ended> {

@@ -22,6 +22,17 @@ pub struct TcpInfo {
     pub held_by_buffer: Duration,
 }
 
+impl TcpInfo {
+    /// Adds the counts and times of another connection. What is of a moment, its round trip and its window, is left
+    /// as it is.
+    pub fn count(&mut self, other: TcpInfo) {
+        self.retransmits += other.retransmits;
+        self.busy += other.busy;
+        self.held_by_receiver += other.held_by_receiver;
+        self.held_by_buffer += other.held_by_buffer;
+    }
+}
+
 /// What the kernel knows of this connection; nothing where it is no TCP, or the kernel is too old to tell.
 pub fn tcp_info(connection: &impl AsFd) -> Option<TcpInfo> {
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -112,14 +112,12 @@ fn network(seen: &Seen<'_>, share: &str) -> String {
 }
 
 fn total(links: &[LinkRow]) -> TcpInfo {
-    links.iter().fold(TcpInfo::default(), |all, link| TcpInfo {
-        window_bytes: all.window_bytes + link.tcp.window_bytes,
-        retransmits: all.retransmits + link.tcp.retransmits,
-        busy: all.busy + link.tcp.busy,
-        held_by_receiver: all.held_by_receiver + link.tcp.held_by_receiver,
-        held_by_buffer: all.held_by_buffer + link.tcp.held_by_buffer,
-        rtt: all.rtt,
-    })
+    let mut all = TcpInfo::default();
+    for link in links {
+        all.count(link.tcp);
+        all.window_bytes += link.tcp.window_bytes;
+    }
+    all
 }
 
 /// A window that is better: twice what there was, or twice what TCP would have on its way at once. Nobody

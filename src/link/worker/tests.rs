@@ -3,12 +3,12 @@
 use super::outbox::MANY_WAITING;
 use super::*;
 use crate::cancel::Cancel;
-use crate::foot::Codec;
+use crate::foot::{Codec, FootHeader};
 use crate::link::Limit;
 use crate::news::News;
 use crate::pool::Pool;
 use crate::proto::LinkId;
-use crate::proto::frame::{Ack, End, Ping};
+use crate::proto::frame::{Ack, End, Frame, Ping, decode};
 use crate::stats::Role as StatsRole;
 use crossbeam_channel::{Receiver, bounded};
 use std::io::{Read, Write};
