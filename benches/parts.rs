@@ -4,22 +4,18 @@
 //! `cargo bench --bench parts -- pack/zstd3` runs those of a name. Each part has its function here.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use crossbeam_channel::bounded;
 use std::hint::black_box;
 use std::io::{Seek, Write};
-use std::sync::Arc;
 use std::time::Duration;
 use viamillipede::codec::{Packer, Packing, Unpacker, packed_bound};
 use viamillipede::digest::{FootCheck, ShortFeet, StreamDigest, Stretch, foot_check};
 use viamillipede::error::Error;
 use viamillipede::foot::{Codec, DEFAULT_FOOT_BYTES, FootHeader};
-use viamillipede::news::News;
 use viamillipede::proto::frame::{Ack, Frame, decode};
 use viamillipede::proto::reassembler::Reassembler;
 use viamillipede::sink::Sink;
 use viamillipede::source::Source;
-use viamillipede::stats::{self, Stats};
-use viamillipede::{both, config};
+use viamillipede::{Ports, both, config};
 
 #[path = "../testdata/corpus/make.rs"]
 #[expect(dead_code, reason = "its main is for making the files")]
@@ -182,12 +178,9 @@ fn pipeline(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut source = source.try_clone().expect("a descriptor");
                 source.rewind().expect("a file can be rewound");
-                let (_, interrupt) = bounded(1);
-                let stats = Arc::new(Stats::new(stats::Role::Sender, 2));
                 let source = Source::of_file("a file".into(), source).expect("a file");
-                let news = News::unheard();
-                let ports = both::Ports { source, sink: Box::new(Nowhere), stats, news, interrupt };
-                both::run(&config, ports).expect("it is delivered")
+                let run = both::run(&config, source, Box::new(Nowhere), Ports::default());
+                run.expect("it is delivered")
             });
         });
     }

@@ -4,13 +4,13 @@
 
 use crate::config::{Dest, Listen, Loop, Rendezvous, Rx, Tx};
 use crate::error::Error;
-use crate::news::News;
+use crate::ports::Ports;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::stats::{Role, Stats};
 use crate::tx::Delivered;
 use crate::{link, rx, tx};
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::bounded;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,23 +22,18 @@ const HERE: &str = "127.0.0.1";
 /// How long the receiver may take to fail after the sender.
 const AFTERTHOUGHT: Duration = Duration::from_secs(1);
 
-/// What a loop needs beside its settings.
-pub struct Ports {
-    /// Where the stream comes from.
-    pub source: Source,
-    /// Where the stream goes.
-    pub sink: Box<dyn Sink>,
-    /// What the sending end counts.
-    pub stats: Arc<Stats>,
-    /// Hears what becomes of its connections.
-    pub news: News,
-    /// What ends the run, sent once for each end.
-    pub interrupt: Receiver<Error>,
-}
-
-/// Carries the source to the sink.
-pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
-    let Ports { source, sink, stats, news, interrupt } = ports;
+/// Carries the source to the sink. What is counted and told is the sending end's.
+///
+/// # Errors
+///
+/// As for either end; the graver of both.
+pub fn run(
+    config: &Loop,
+    source: Source,
+    sink: Box<dyn Sink>,
+    ports: Ports<'_>,
+) -> Result<Delivered, Error> {
+    let Ports { stats, news, interrupt, .. } = ports;
     let secret = link::random::<16>()?.map(|byte| format!("{byte:02x}")).concat();
     let common = crate::config::Common { name: secret, ..config.common.clone() };
     let listen = Rendezvous::Listen(vec![Listen { host: Some(HERE.into()), port: 0 }]);
@@ -46,7 +41,6 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
     let receiving = Rx { common: common.clone(), output, rendezvous: listen };
     let (address, listening) = bounded(1);
     let interrupt_receiver = interrupt.clone();
-    let receiver_stats = Arc::new(Stats::new(Role::Receiver, 1));
     let (result, results) = bounded(1);
     let alarm = source.alarm();
     let receiver = move || {
@@ -54,10 +48,9 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
             // Nobody waits for it only when this run is over.
             let _ = all.iter().try_for_each(|at| address.send(*at));
         };
-        let (stats, interrupt) = (receiver_stats, interrupt_receiver);
-        let (news, spare) = (News::unheard(), None);
-        let ports = rx::Ports { sink, stats, news, interrupt, announce, spare };
-        let received = rx::run(&receiving, ports);
+        let stats = Some(Arc::new(Stats::new(Role::Receiver, 1)));
+        let ports = Ports { stats, interrupt: interrupt_receiver, ..Ports::default() };
+        let received = rx::run(&receiving, sink, ports.announced(announce));
         // Where the ends have not met the sender would go on looking for it.
         if let Some((code, reason)) = received.as_ref().err().and_then(Error::farewell) {
             alarm.ring(Error::Peer { code, reason });
@@ -81,9 +74,8 @@ pub fn run(config: &Loop, ports: Ports) -> Result<Delivered, Error> {
         shaping: config.shaping.clone(),
         rendezvous: Rendezvous::Dial { dests: vec![dest], workers: config.workers },
     };
-    let announce = &mut |_: &[SocketAddr]| {};
-    let ports = tx::Ports { source, stats, news, interrupt, announce, spare: None };
-    let sent = tx::run(&sending, ports);
+    let ports = Ports { stats, news, interrupt, ..Ports::default() };
+    let sent = tx::run(&sending, source, ports);
     match sent {
         Ok(delivered) => results.recv().unwrap_or_else(|_| Err(gone())).map(|_| delivered),
         // The receiver may know better why, but may also wait for a sender that never came.

@@ -1,7 +1,7 @@
 //! The command line: what may be typed, and the [`Command`] that it means.
 //!
 //! Knows clap, and how to tell its errors in one line. Does not know what a command does, nor the
-//! limits of the settings ([`crate::config`]).
+//! limits of the settings ([`viamillipede::config`]).
 
 mod ends;
 mod explain;
@@ -12,17 +12,10 @@ mod prbs;
 mod report;
 mod shaping;
 mod ssh;
+mod values;
 
 pub use keys::Unkeyed;
 
-use crate::config::bytes::{format_bytes, parse_bytes};
-use crate::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
-use crate::config::{ProgressMode, Records, Verbosity, Workers};
-use crate::error::Error;
-use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
-use crate::prbs::Prbs;
-use crate::proto::hello::min_window_feet;
-use crate::version;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
@@ -34,7 +27,15 @@ use shaping::ShapingArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use values::{Patience, parse_foot_size, parse_level, parse_name, parse_patience};
+use viamillipede::config::bytes::parse_bytes;
+use viamillipede::config::min_window_feet;
+use viamillipede::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
+use viamillipede::config::{DEFAULT_FOOT_BYTES, MIN_FOOT_BYTES};
+use viamillipede::config::{ProgressMode, Records, Verbosity, Workers};
+use viamillipede::error::Error;
+use viamillipede::prbs::Prbs;
+use viamillipede::version;
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -303,10 +304,6 @@ enum When {
     Never,
 }
 
-/// How long to wait; none is for ever. (clap would read an `Option<Option<_>>` its own way.)
-#[derive(Clone, Copy)]
-struct Patience(Option<Duration>);
-
 impl PackingArgs {
     /// A receiver does not pack, unless it starts the transmitter too.
     fn refuse(&self) -> Result<(), Error> {
@@ -420,37 +417,6 @@ fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, 
         },
         records: Records { stats: args.stats, metrics: args.metrics },
     })
-}
-
-fn parse_level(text: &str) -> Result<i32, String> {
-    let level = text.parse().ok().filter(|level| config::ZSTD_LEVELS.contains(level));
-    level.ok_or_else(|| "not a level from -7 to 19".into())
-}
-
-fn parse_foot_size(text: &str) -> Result<u32, String> {
-    let foot = u32::try_from(parse_bytes(text)?).ok();
-    let limits = MIN_FOOT_BYTES..=MAX_FOOT_BYTES;
-    let foot = foot.filter(|foot| foot.is_power_of_two() && limits.contains(foot));
-    foot.ok_or_else(|| {
-        let (least, most) =
-            (format_bytes(MIN_FOOT_BYTES.into()), format_bytes(MAX_FOOT_BYTES.into()));
-        format!("not a power of two from {least} to {most}")
-    })
-}
-
-fn parse_name(text: &str) -> Result<String, String> {
-    match text.len() {
-        0..=config::MAX_NAME_BYTES => Ok(text.into()),
-        length => Err(format!("{length} bytes, more than {}", config::MAX_NAME_BYTES)),
-    }
-}
-
-fn parse_patience(text: &str) -> Result<Patience, String> {
-    // More would not fit into the clocks of every system; no one waits for thirty years.
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
-    let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let patience = patience.ok_or("not a number of seconds from 0 to 1000000000")?;
-    Ok(Patience(Some(patience).filter(|patience| !patience.is_zero())))
 }
 
 #[cfg(test)]

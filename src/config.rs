@@ -1,9 +1,10 @@
 //! What a run was asked to do, as plain settings that have been checked against each other.
 //!
 //! Knows the limits, the defaults, and what the window must hold. Does not know clap or how the
-//! settings were written ([`crate::cli`]), nor what is later settled with the other end.
+//! settings were written, nor what is later settled with the other end.
 
 pub mod bytes;
+mod defaults;
 pub mod place;
 pub mod rate;
 pub mod ssh;
@@ -16,9 +17,10 @@ pub use workers::Workers;
 
 pub use crate::codec::{Packing, ZSTD_LEVELS};
 use crate::error::Error;
-use crate::foot::MIN_FOOT_BYTES;
+pub use crate::foot::{DEFAULT_FOOT_BYTES, MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 pub use crate::key::Security;
-use crate::proto::hello::min_window_feet;
+pub use crate::proto::hello::min_window_feet;
+pub use crate::ssh::words::split as split_words;
 use bytes::format_bytes;
 use std::ffi::OsString;
 use std::fs;
@@ -103,7 +105,7 @@ pub enum Input {
     Stdin,
     /// This file, whatever it is.
     File(PathBuf),
-    /// What this command writes, for `sh`.
+    /// What this command writes, for `sh`. The process must begin with [`crate::guardian::was_asked`].
     Source(OsString),
 }
 
@@ -119,7 +121,8 @@ pub enum Output {
         /// It may be there already, and is replaced.
         replaces: bool,
     },
-    /// This program's stdin: the program and its arguments, never empty.
+    /// This program's stdin: the program and its arguments, never empty. The process must begin with
+    /// [`crate::guardian::was_asked`].
     Command(Vec<OsString>),
 }
 
@@ -274,7 +277,7 @@ impl Rendezvous {
 
 /// How many connections each DEST gets: its own count, or else an equal part of `workers`, the
 /// first DESTs taking the remainder, and at least one.
-pub fn shares(dests: &[Dest], workers: u16) -> Vec<u16> {
+pub(crate) fn shares(dests: &[Dest], workers: u16) -> Vec<u16> {
     let sharing = dests.iter().filter(|dest| dest.workers.is_none()).count().max(1);
     let each = usize::from(workers) / sharing;
     let mut left_over = usize::from(workers) % sharing;
@@ -326,7 +329,7 @@ pub fn window_bytes(asked: Option<u64>, least_feet: u64, foot_bytes: u32) -> Res
 }
 
 /// The default window on a machine with this much memory.
-pub fn default_window_bytes(memory_bytes: Option<u64>) -> u64 {
+fn default_window_bytes(memory_bytes: Option<u64>) -> u64 {
     memory_bytes.map_or(DEFAULT_WINDOW_BYTES, |memory| DEFAULT_WINDOW_BYTES.min(memory / 8))
 }
 

@@ -134,7 +134,7 @@ impl Error {
     ///
     /// One failure makes others (a full disk ends the connections), so causes outrank consequences,
     /// and what we know ourselves outranks the same thing heard from the other end.
-    pub fn gravity(&self) -> u8 {
+    pub(crate) fn gravity(&self) -> u8 {
         let rank = match self.exit_code() {
             4 => 1,
             7 => 2,
@@ -149,12 +149,12 @@ impl Error {
     }
 
     /// The graver of the two; this one when they are equal.
-    pub fn or_graver(self, other: Error) -> Error {
+    pub(crate) fn or_graver(self, other: Error) -> Error {
         if other.gravity() > self.gravity() { other } else { self }
     }
 
     /// What the other end is told, if it is to be told anything: our exit code, and why.
-    pub fn farewell(&self) -> Option<(u8, String)> {
+    pub(crate) fn farewell(&self) -> Option<(u8, String)> {
         match self {
             // It knows, or nobody hears us.
             Error::Peer { .. } | Error::OutcomeUnknown => None,
@@ -184,7 +184,7 @@ impl Error {
 }
 
 /// What the system says, without its number: the text says it.
-pub fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
     number.and_then(|number| text.strip_suffix(&number)).unwrap_or(&text).to_owned()

@@ -17,12 +17,12 @@
 //! # Threads
 //!
 //! One thread owns each state machine, and nothing else touches it: [`tx`]'s dispatcher owns
-//! [`proto::sender::Sender`], [`rx`]'s collector owns [`proto::receiver::Receiver`]. Both are the calling
+//! `proto::sender::Sender`, [`rx`]'s collector owns `proto::receiver::Receiver`. Both are the calling
 //! threads of [`tx::run`] and [`rx::run`]. Beside them there are, at either end, one thread for each
 //! connection (`link`), a rayon pool that packs or unpacks, a thread that reads the source or writes the
 //! sink, one that hears of each program of the user's, one that accepts connections where this end listens,
 //! one that judges how many there should be where that is `auto`, one that reads the file of `--rate` again, and
-//! those of [`watch`].
+//! those of `watch`.
 //!
 //! They talk through channels. A stage that fails drops its ends of them; its neighbours take
 //! "disconnected" as "stop quietly, another has the reason". Threads may be stuck in the kernel in a read
@@ -30,7 +30,7 @@
 //!
 //! # Programs at the ends
 //!
-//! A COMMAND that takes the stream, or a `--source` that gives it, is a [`command::Program`]. It runs in a
+//! A COMMAND that takes the stream, or a `--source` that gives it, is a `command::Program`. It runs in a
 //! process group of its own, below a *guardian*: this program started once more, with one thread.
 //!
 //! ```text
@@ -59,7 +59,7 @@
 //! # The rate
 //!
 //! Under `--rate` a worker asks before it writes any part of a foot, and gets a slice of some milliseconds or
-//! the time of its turn ([`proto::bucket`]). What it waits for there is nobody's fault: it says so, and the
+//! the time of its turn (`proto::bucket`). What it waits for there is nobody's fault: it says so, and the
 //! state machine takes neither the connection for dead nor its feet for late. Whatever is no part of a foot
 //! goes at once, and counts.
 //!
@@ -69,7 +69,7 @@
 //! same thing once its hello is answered. The dialling end makes up a random session id; the first hello
 //! opens the session, and after it only connections of that session come in. A process that was restarted
 //! does not know the session, says so, and the other end gives up: there is no resuming across processes.
-//! With [`ssh`] the near end dials, whichever way the stream flows; where none of its connections comes up,
+//! With `ssh` the near end dials, whichever way the stream flows; where none of its connections comes up,
 //! one more goes through the ssh session, and is the same thing too.
 //!
 //! # Protection
@@ -82,51 +82,87 @@
 //!
 //! # Modules, in the order to read them
 //!
-//! - [`foot`], [`codec`], [`digest`]: what a foot is, how it is packed and checked, how the digest of the
+//! - `foot`, `codec`, `digest`: what a foot is, how it is packed and checked, how the digest of the
 //!   stream is combined from its feet.
-//! - [`proto`]: the protocol, free of I/O: frames, hello, and the two state machines.
+//! - `proto`: the protocol, free of I/O: frames, hello, and the two state machines.
 //! - `link`: connections, the same for either role; `net` and `cancel`: sockets and waiting;
 //!   `pool`, `team`: buffers and threads with a memory.
-//! - [`source`] and [`sink`]: where a stream comes from and where it goes: [`stdio`], files (`output`),
-//!   programs ([`command`] and its [`command::guardian`]).
-//! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process.
+//! - [`source`] and [`sink`]: where a stream comes from and where it goes: `stdio`, files (`output`),
+//!   programs (`command` and its [`guardian`]).
+//! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process; [`Ports`]: what
+//!   they are given beside.
 //! - [`key`]: the secret that two ends share: how it is written, kept, found and made; `tls`: what it protects,
 //!   and how.
 //! - [`prbs`]: a stream to try a way with.
-//! - [`report`]: pictures of a run, from what [`watch`] wrote of it.
-//! - [`ssh`]: the other end started through ssh, to push to it or to pull from it.
-//! - [`config`] and [`cli`]: what the user may ask for; [`stats`], [`news`] and [`watch`]: what people see;
-//!   [`error`]: what can go wrong, and the exit codes; [`version`]: what was built.
+//! - [`report`]: pictures of a run, from what `watch` wrote of it.
+//! - `ssh`: the other end started through ssh, to push to it or to pull from it.
+//! - [`config`]: what may be asked for; [`stats`], `news` and `watch`: what people see; [`run`]: a run with all of
+//!   that; [`error`]: what can go wrong, and the exit codes; [`version`]: what was built.
+//!
+//! The program itself (`main.rs`, `cli`) uses only what is public here.
+//!
+//! # Inside another program
+//!
+//! [`tx::run`] sends a [`Source`](source::Source), [`rx::run`] receives into a [`Sink`](sink::Sink), each to its end,
+//! on the calling thread; settings with all defaults are made by [`config::Tx::new`] and its like. They print
+//! nothing, take no signals, and tell what happens as events of `tracing`. `examples/` has one of each.
+//!
+//! ```
+//! use std::io::{self, Cursor};
+//! use viamillipede::{Ports, both, config, sink, source::Source};
+//!
+//! let settings = config::Loop::new()?;
+//! let source = Source::of_reader("greeting", Cursor::new("hello"));
+//! let delivered = both::run(&settings, source, sink::of_writer("nowhere", io::sink()), Ports::default())?;
+//! assert_eq!(delivered.bytes, 5);
+//! # Ok::<(), viamillipede::error::Error>(())
+//! ```
+//!
+//! A program that uses [`config::Input::Source`] or [`config::Output::Command`] must begin with
+//! [`guardian::was_asked`], for it is itself the guardian of what it starts.
+//!
+//! What is public and not in these pages (`proto`, `foot`, `codec`, `digest`) is so for this crate's own simulator,
+//! fuzzers and benchmarks, which are crates of their own; it is no part of the interface, and changes without a
+//! word.
 
 pub mod both;
 mod cancel;
-pub mod cli;
 mod clock;
+#[doc(hidden)]
 pub mod codec;
-pub mod command;
+mod command;
 pub mod config;
+#[doc(hidden)]
 pub mod digest;
 pub mod error;
+#[doc(hidden)]
 pub mod foot;
 mod ignored;
 pub mod key;
 mod link;
 mod net;
-pub mod news;
+mod news;
 mod output;
 mod pipe;
 mod pool;
+mod ports;
 pub mod prbs;
+#[doc(hidden)]
 pub mod proto;
 pub mod report;
+pub mod run;
 pub mod rx;
 pub mod sink;
 pub mod source;
-pub mod ssh;
+mod ssh;
 pub mod stats;
-pub mod stdio;
+mod stdio;
 mod team;
 mod tls;
 pub mod tx;
 pub mod version;
-pub mod watch;
+mod watch;
+
+pub use command::guardian;
+pub use ports::{Ports, Stop};
+pub use watch::say::Say;

@@ -14,37 +14,31 @@ use crate::cancel::Cancel;
 use crate::config;
 use crate::error::Error;
 use crate::foot::MAX_FOOT_BYTES;
-use crate::link::{self, Setup, Spare};
-use crate::news::News;
+use crate::link::{self, Setup};
+use crate::ports::Ports;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish};
 use crate::proto::liveness::Pace;
 use crate::sink::Sink;
-use crate::stats::Stats;
+use crate::stats::{self, Stats};
 pub use crate::tx::Delivered;
-use crossbeam_channel::Receiver;
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// What a reception needs beside its settings.
-pub struct Ports<'a> {
-    /// Where the stream goes.
-    pub sink: Box<dyn Sink>,
-    /// What is counted.
-    pub stats: Arc<Stats>,
-    /// Hears what becomes of links.
-    pub news: News,
-    /// What ends the run before its end: signals.
-    pub interrupt: Receiver<Error>,
-    /// Hears all addresses at once, when they accept connections; none where this end dials.
-    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
-    /// Another way, for when those that are dialled do not work.
-    pub spare: Option<Spare>,
-}
 
 /// Receives a stream; returns once the sink has succeeded and the sender knows it, or has been given
 /// all of patience to learn it.
-pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { mut sink, stats, news, interrupt, announce, spare } = ports;
+///
+/// What the settings say of output, progress, verbosity and records is for [`crate::run`].
+///
+/// # Errors
+///
+/// The stream is not whole, or the sink has failed: what the sink was given is a part at most, and the
+/// [`Error`] says why. A thread of the run may go on for as long as a write to the sink takes.
+pub fn run(
+    config: &config::Rx,
+    mut sink: Box<dyn Sink>,
+    ports: Ports<'_>,
+) -> Result<Delivered, Error> {
+    let Ports { stats, news, interrupt, announce, spare } = ports;
+    let stats = stats.unwrap_or_else(|| Arc::new(Stats::of(stats::Role::Receiver)));
     let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
@@ -64,7 +58,7 @@ pub fn run(config: &config::Rx, ports: Ports<'_>) -> Result<Delivered, Error> {
     let names = link::names(&config.rendezvous, spare.as_ref());
     let mut addresses = Vec::new();
     let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
-    announce(&addresses);
+    Ports::announce(announce, &addresses);
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::output;
 use crate::stdio::Stdout;
 use crossbeam_channel::{Receiver, never};
+use std::io::Write;
 
 /// Where a stream goes.
 pub trait Sink: Send {
@@ -25,12 +26,14 @@ pub trait Sink: Send {
     /// Closes it; only when this succeeds the stream is delivered.
     fn close(self: Box<Self>) -> Result<(), Error>;
 
-    /// Hears of a failure that nobody asked for, as soon as it comes.
+    /// Hears of a failure that nobody asked for, as soon as it comes. For programs: others leave it as it is.
+    #[doc(hidden)]
     fn failures(&self) -> Receiver<Error> {
         never()
     }
 
-    /// What stays behind when the stream does not become whole.
+    /// What stays behind when the stream does not become whole. For files and programs.
+    #[doc(hidden)]
     fn remains(&self) -> Remains {
         Remains::none()
     }
@@ -45,8 +48,31 @@ pub fn open(output: &Output) -> Result<Box<dyn Sink>, Error> {
     })
 }
 
+/// A sink that gives all to this writer, and flushes it at the end; errors call it `name`.
+///
+/// What it was given is the stream only once the run has succeeded, and else a part of it.
+pub fn of_writer(name: impl Into<String>, writer: impl Write + Send + 'static) -> Box<dyn Sink> {
+    Box::new(Writer { name: name.into(), writer })
+}
+
+struct Writer<W> {
+    name: String,
+    writer: W,
+}
+
+impl<W: Write + Send> Sink for Writer<W> {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.writer.write_all(bytes).map_err(|error| Error::io(&self.name, error))
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), Error> {
+        self.writer.flush().map_err(|error| Error::io(&self.name, error))
+    }
+}
+
 /// What an end leaves behind, taken away when this is dropped: of a sink that has succeeded, nothing.
 #[must_use]
+#[doc(hidden)]
 pub struct Remains(Option<Box<dyn FnOnce() + Send>>);
 
 impl Remains {

@@ -2,7 +2,8 @@
 //!
 //! A file is opened at once; a program is started when the ends have met, so that its failure is told at
 //! both. An end of file ends the stream of stdin or a file. That of a program counts only once the program
-//! has exited with 0. Does not know who reads it, nor where the stream goes.
+//! has exited with 0, and that of a reader in this process once it has said so itself. Does not know who reads
+//! it, nor where the stream goes.
 
 use crate::cancel::Cancel;
 use crate::command::{Program, Side, without_key};
@@ -13,15 +14,20 @@ use crate::{pipe, stdio};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use nix::fcntl::OFlag;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// What the program is called that was asked for with this option: what it is made of may be long.
 const PROGRAM_NAME: &str = "--source";
+
+/// Most that is read of a reader at once, in bytes.
+const CHUNK: usize = 256 << 10;
 
 /// Where a stream comes from.
 #[derive(Debug)]
@@ -38,15 +44,25 @@ enum Origin {
     File(File),
     /// For `sh`.
     Command(OsString),
+    Reader(Reader),
+}
+
+/// Something in this process that makes the stream.
+struct Reader(Box<dyn Read + Send>);
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reader")
+    }
 }
 
 /// Ends the transmission of a source, from outside. Clones ring the same one.
 #[derive(Clone, Debug)]
-pub struct Alarm(Sender<Error>);
+pub(crate) struct Alarm(Sender<Error>);
 
 impl Alarm {
     /// Gives the reason, unless there is another already.
-    pub fn ring(&self, error: Error) {
+    pub(crate) fn ring(&self, error: Error) {
         let _ = self.0.try_send(error);
     }
 }
@@ -74,6 +90,13 @@ impl Source {
         Ok(Source::new(name, Origin::File(file), size_bytes))
     }
 
+    /// What this reader gives, from its next byte to where it says that it ends; errors call it `name`. An error
+    /// of its, or a panic, fails the stream at both ends. It is read on a thread of its own, and goes through a
+    /// pipe of the system, so bytes that wait in it are on their way as those of a file are.
+    pub fn of_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Source {
+        Source::new(name.into(), Origin::Reader(Reader(Box::new(reader))), None)
+    }
+
     fn new(name: String, origin: Origin, size_bytes: Option<u64>) -> Source {
         // There is one reason why a transmission fails: who gives another does not wait.
         let (alarm, failures) = bounded(1);
@@ -81,7 +104,7 @@ impl Source {
     }
 
     /// Lets others end the transmission.
-    pub fn alarm(&self) -> Alarm {
+    pub(crate) fn alarm(&self) -> Alarm {
         self.alarm.clone()
     }
 
@@ -98,16 +121,17 @@ impl Source {
     /// The stream begins: starts a program.
     pub(crate) fn start(self) -> Result<Flow, Error> {
         let Source { name, origin, alarm, .. } = self;
-        let (file, program) = match origin {
-            Origin::File(file) => (file, None),
+        let (file, end) = match origin {
+            Origin::File(file) => (file, End::Plain),
             Origin::Command(command) => {
                 let on_failure = move |error| alarm.ring(error);
                 let (program, file) =
                     Program::start(&name, &shell(&command), Side::Stdout, on_failure)?;
-                (file, Some(program))
+                (file, End::Program(program))
             }
+            Origin::Reader(reader) => reader.start().map_err(|error| Error::io(&name, error))?,
         };
-        Ok(Flow { name, file, program })
+        Ok(Flow { name, file, end })
     }
 }
 
@@ -116,7 +140,48 @@ impl Source {
 pub(crate) struct Flow {
     name: String,
     file: File,
-    program: Option<Program>,
+    end: End,
+}
+
+/// What makes an end of file the end of the stream.
+#[derive(Debug)]
+enum End {
+    /// Nothing more.
+    Plain,
+    /// A program's success.
+    Program(Program),
+    /// That a reader has ended, and how; said before the pipe is closed.
+    Reader(Receiver<io::Result<()>>),
+}
+
+impl Reader {
+    /// Reads on a thread of its own.
+    fn start(mut self) -> io::Result<(File, End)> {
+        let (from, mut to) = io::pipe()?;
+        pipe::widen(&to);
+        let (said, ended) = bounded(1);
+        let run = move || {
+            // In this order: whoever sees the end of the pipe finds out what it means.
+            let _ = said.send(copy(&mut self.0, &mut to));
+            drop(to);
+        };
+        thread::Builder::new().name("source".into()).spawn(run)?;
+        Ok((OwnedFd::from(from).into(), End::Reader(ended)))
+    }
+}
+
+/// Copies to the end, each piece as soon as it is there. Where nobody takes them any more the run is over, and has
+/// its own reason.
+fn copy(from: &mut dyn Read, to: &mut impl Write) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(bytes) => to.write_all(&chunk[..bytes])?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 impl Flow {
@@ -128,15 +193,21 @@ impl Flow {
     /// After an end of file: makes sure that it is the end. Waits for a program, unless cancelled; false
     /// then.
     pub(crate) fn finish(&self, cancel: &Cancel) -> Result<bool, Error> {
-        self.program.as_ref().map_or(Ok(true), |program| program.wait(cancel))
+        match &self.end {
+            End::Plain => Ok(true),
+            End::Program(program) => program.wait(cancel),
+            End::Reader(ended) => {
+                let ended = ended.recv().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+                ended.map(|()| true).map_err(|error| Error::io(&self.name, error))
+            }
+        }
     }
 
     /// What stays behind when the session ends: a program, or what it has started.
     pub(crate) fn remains(&self) -> Remains {
-        self.program.as_ref().map_or_else(Remains::none, |program| {
-            let leash = program.leash();
-            Remains::new(move || leash.end())
-        })
+        let End::Program(program) = &self.end else { return Remains::none() };
+        let leash = program.leash();
+        Remains::new(move || leash.end())
     }
 }
 

@@ -3,15 +3,18 @@
 //!
 //! All relaxed atomics: watching never holds the stream up, and a snapshot may be a moment out of
 //! step with itself. Knows what the figures mean for the bottleneck. Does not know how they are
-//! shown ([`crate::watch`]), nor take part in any decision about the stream.
+//! shown (`watch`), nor take part in any decision about the stream.
 
 mod bottleneck;
 mod link;
+mod snapshot;
 mod worker;
 
-pub use bottleneck::{Bottleneck, Tally};
-pub use link::LinkRow;
-pub use worker::{WorkerRow, WorkerState};
+pub use bottleneck::Bottleneck;
+pub(crate) use bottleneck::Tally;
+pub(crate) use link::LinkRow;
+pub use snapshot::Snapshot;
+pub(crate) use worker::{WorkerRow, WorkerState};
 
 use crate::codec::{LADDER, Packing};
 use crate::proto::{LinkId, WorkerId};
@@ -20,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Most links of which totals are kept, however many the other end makes up.
@@ -46,47 +50,47 @@ impl fmt::Display for Role {
 
 /// A figure that any thread may change and read.
 #[derive(Debug, Default)]
-pub struct Figure(AtomicU64);
+pub(crate) struct Figure(AtomicU64);
 
 impl Figure {
     /// One more.
-    pub fn increment(&self) {
+    pub(crate) fn increment(&self) {
         self.add(1);
     }
 
     /// `more` more.
-    pub fn add(&self, more: u64) {
+    pub(crate) fn add(&self, more: u64) {
         self.0.fetch_add(more, Relaxed);
     }
 
     /// `less` less; never more often than it was added.
-    pub fn subtract(&self, less: u64) {
+    pub(crate) fn subtract(&self, less: u64) {
         self.0.fetch_sub(less, Relaxed);
     }
 
     /// This value, whatever it was.
-    pub fn set(&self, value: u64) {
+    pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
 
     /// Its value now.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
 /// A yes or no that any thread may change and read.
 #[derive(Debug, Default)]
-pub struct Flag(AtomicBool);
+pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
     /// This value, whatever it was.
-    pub fn set(&self, value: bool) {
+    pub(crate) fn set(&self, value: bool) {
         self.0.store(value, Relaxed);
     }
 
     /// Its value now.
-    pub fn now(&self) -> bool {
+    pub(crate) fn now(&self) -> bool {
         self.0.load(Relaxed)
     }
 }
@@ -95,62 +99,62 @@ impl Flag {
 #[derive(Debug)]
 pub struct Stats {
     /// Which end this is.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Threads that pack or unpack.
-    pub threads: u64,
+    pub(crate) threads: u64,
 
     /// Raw bytes read from the source (sender).
-    pub source_bytes: Figure,
+    pub(crate) source_bytes: Figure,
     /// Raw bytes of the stream that are through: acked (sender), written to the sink (receiver).
-    pub stream_bytes: Figure,
+    pub(crate) stream_bytes: Figure,
     /// Headers and payloads on all connections, sent (sender) or received (receiver).
-    pub wire_bytes: Figure,
+    pub(crate) wire_bytes: Figure,
     /// Payload bytes of the feet, each counted once.
-    pub packed_bytes: Figure,
+    pub(crate) packed_bytes: Figure,
     /// Raw bytes of the same feet.
-    pub raw_bytes: Figure,
+    pub(crate) raw_bytes: Figure,
     /// Feet, each counted once.
-    pub feet: Figure,
+    pub(crate) feet: Figure,
     /// Feet sent again, for any reason (sender); as far as it is known here, those that came in bad or
     /// were there already (receiver).
-    pub resent_feet: Figure,
+    pub(crate) resent_feet: Figure,
     /// Feet that came although they were there already.
-    pub duplicate_feet: Figure,
+    pub(crate) duplicate_feet: Figure,
     /// Feet that failed their check.
-    pub nacks: Figure,
+    pub(crate) nacks: Figure,
     /// Feet sent a second time on a faster worker, while the first copy was on its way.
-    pub reinjected: Figure,
+    pub(crate) reinjected: Figure,
     /// Connections that ended before the stream did.
-    pub lost_connections: Figure,
+    pub(crate) lost_connections: Figure,
     /// Connections that carry the stream, or did when it was over.
-    pub connections_in_use: Figure,
+    pub(crate) connections_in_use: Figure,
 
     /// The source has nothing to read.
-    pub waiting_for_source: Flag,
+    pub(crate) waiting_for_source: Flag,
     /// Feet that wait for a packing thread or are in one.
-    pub packing_feet: Figure,
+    pub(crate) packing_feet: Figure,
     /// Where adaptive packing is on its ladder, counted from 1; 0 where packing is not adaptive.
-    pub rung: Figure,
+    pub(crate) rung: Figure,
     /// Feet that wait for an unpacking thread or are in one.
-    pub unpacking_feet: Figure,
+    pub(crate) unpacking_feet: Figure,
     /// Packed feet that no worker has taken.
-    pub unsent_feet: Figure,
+    pub(crate) unsent_feet: Figure,
     /// Connections that wait for their turn under `--rate`.
-    pub held_workers: Figure,
+    pub(crate) held_workers: Figure,
     /// The receiver's window is what holds the next foot back.
-    pub window_blocked: Flag,
+    pub(crate) window_blocked: Flag,
     /// The sink takes nothing, as known at this end.
-    pub sink_blocked: Flag,
+    pub(crate) sink_blocked: Flag,
     /// Feet sent, and not yet acked.
-    pub unacked_feet: Figure,
+    pub(crate) unacked_feet: Figure,
     /// Feet of the stream that this end can hold, and the size of each in bytes; 0 before they are settled.
-    pub window_feet: Figure,
+    pub(crate) window_feet: Figure,
     /// The size of a whole foot in bytes.
-    pub foot_bytes: Figure,
+    pub(crate) foot_bytes: Figure,
     /// Feet below this number may be sent.
-    pub limit: Figure,
+    pub(crate) limit: Figure,
     /// Every foot below this number is verified.
-    pub cumulative: Figure,
+    pub(crate) cumulative: Figure,
 
     started: OnceLock<Instant>,
     best_link: AtomicU16,
@@ -166,8 +170,13 @@ struct Table {
 }
 
 impl Stats {
+    /// All figures at zero, for an end on this machine.
+    pub fn of(role: Role) -> Stats {
+        Stats::new(role, thread::available_parallelism().map_or(1, usize::from))
+    }
+
     /// All figures at zero, for an end with this many packing or unpacking threads.
-    pub fn new(role: Role, threads: usize) -> Stats {
+    pub(crate) fn new(role: Role, threads: usize) -> Stats {
         Stats {
             role,
             threads: threads as u64,
@@ -204,22 +213,22 @@ impl Stats {
     }
 
     /// The session is there: seconds and rates count from now. Only the first call does anything.
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         self.started.get_or_init(Instant::now);
     }
 
     /// Time since the session was there; none before.
-    pub fn elapsed(&self) -> Option<Duration> {
+    pub(crate) fn elapsed(&self) -> Option<Duration> {
         self.started.get().map(Instant::elapsed)
     }
 
     /// The stream is expected to be this long. Only the first call does anything.
-    pub fn expect_bytes(&self, bytes: u64) {
+    pub(crate) fn expect_bytes(&self, bytes: u64) {
         self.expected_bytes.get_or_init(|| bytes);
     }
 
     /// A worker has a connection to `peer`. It keeps the row, and updates it without a lock.
-    pub fn join(&self, worker: WorkerId, link: LinkId, peer: String) -> Arc<WorkerRow> {
+    pub(crate) fn join(&self, worker: WorkerId, link: LinkId, peer: String) -> Arc<WorkerRow> {
         self.best_link.fetch_min(link.0, Relaxed);
         let row = Arc::new(WorkerRow::new(link, peer));
         let mut table = self.table();
@@ -231,12 +240,12 @@ impl Stats {
     }
 
     /// Whether there ever was a connection over one of the first links, this many.
-    pub fn has_known(&self, links: u16) -> bool {
+    pub(crate) fn has_known(&self, links: u16) -> bool {
         self.best_link.load(Relaxed) < links
     }
 
     /// The worker's connection is no more. Whether it was *lost* is the caller's to count.
-    pub fn leave(&self, worker: WorkerId) {
+    pub(crate) fn leave(&self, worker: WorkerId) {
         let mut table = self.table();
         if let Some(row) = table.workers.remove(&worker)
             && let Some(link) = table.links.get_mut(&row.link)
@@ -246,17 +255,17 @@ impl Stats {
     }
 
     /// How many workers have a connection.
-    pub fn live_workers(&self) -> usize {
+    pub(crate) fn live_workers(&self) -> usize {
         self.table().workers.len()
     }
 
     /// The workers that have a connection, in order of their numbers.
-    pub fn workers(&self) -> Vec<(WorkerId, Arc<WorkerRow>)> {
+    pub(crate) fn workers(&self) -> Vec<(WorkerId, Arc<WorkerRow>)> {
         self.table().workers.iter().map(|(&worker, row)| (worker, Arc::clone(row))).collect()
     }
 
     /// Every link that there was a connection on, the preferred one first.
-    pub fn links(&self) -> BTreeMap<LinkId, LinkRow> {
+    pub(crate) fn links(&self) -> BTreeMap<LinkId, LinkRow> {
         let table = self.table();
         let mut links = table.links.clone();
         for row in table.workers.values() {
@@ -302,7 +311,7 @@ impl Stats {
 
     /// Whether more could go over the connections, or come, as far as this end can see: nothing before them
     /// or behind them is what is waited for.
-    pub fn waits_for_connections(&self) -> bool {
+    pub(crate) fn waits_for_connections(&self) -> bool {
         match self.role {
             _ if self.sink_blocked.now() => false,
             // A rate that all share stays what it is, however many they are.
@@ -313,7 +322,7 @@ impl Stats {
     }
 
     /// What holds the stream up at this moment, as far as this end can see.
-    pub fn bottleneck(&self) -> Bottleneck {
+    pub(crate) fn bottleneck(&self) -> Bottleneck {
         let unsent = self.unsent_feet.now() > 0;
         match self.role {
             _ if self.sink_blocked.now() => Bottleneck::Sink,
@@ -341,34 +350,6 @@ impl Stats {
         // Every change is an insert or a remove: the table is whole even if its holder panicked.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The figures of one end at one moment.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "each figure is described where `Stats` has it")]
-pub struct Snapshot {
-    pub role: Role,
-    pub elapsed: Option<Duration>,
-    pub expected_bytes: Option<u64>,
-    pub stream_bytes: u64,
-    pub wire_bytes: u64,
-    pub source_bytes: u64,
-    pub packed_bytes: u64,
-    pub raw_bytes: u64,
-    pub feet: u64,
-    pub resent_feet: u64,
-    pub lost_connections: u64,
-    pub connections_in_use: u64,
-    pub live_workers: usize,
-    pub unacked_feet: u64,
-    pub unsent_feet: u64,
-    pub window_feet: u64,
-    pub foot_bytes: u64,
-    pub threads: u64,
-    pub limit: u64,
-    pub cumulative: u64,
-    pub packing: Option<Packing>,
-    pub bottleneck: Bottleneck,
 }
 
 #[cfg(test)]

@@ -12,43 +12,26 @@ mod pack;
 mod read;
 mod shape;
 
-pub use shape::check;
+pub(crate) use shape::check;
 
 use crate::cancel::Cancel;
 use crate::codec::Packing;
 use crate::config;
 use crate::error::Error;
 use crate::foot::Hash;
-use crate::link::{self, NoFeet, Setup, Spare};
-use crate::news::News;
+use crate::link::{self, NoFeet, Setup};
 use crate::pool::Pool;
+use crate::ports::Ports;
 use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
 use crate::proto::liveness::Pace;
 use crate::proto::sender;
 use crate::sink::Remains;
 use crate::source::{Flow, Source};
-use crate::stats::Stats;
+use crate::stats::{self, Stats};
 use crate::team;
-use crossbeam_channel::{Receiver, bounded};
-use std::net::SocketAddr;
+use crossbeam_channel::bounded;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// What a transmission needs beside its settings.
-pub struct Ports<'a> {
-    /// Where the stream comes from.
-    pub source: Source,
-    /// What is counted.
-    pub stats: Arc<Stats>,
-    /// Hears what becomes of links.
-    pub news: News,
-    /// What ends the run before its end: signals.
-    pub interrupt: Receiver<Error>,
-    /// Hears all addresses at once, when they accept connections; none where this end dials.
-    pub announce: &'a mut dyn FnMut(&[SocketAddr]),
-    /// Another way, for when those that are dialled do not work.
-    pub spare: Option<Spare>,
-}
 
 /// A stream that was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +43,16 @@ pub struct Delivered {
 }
 
 /// Transmits the source; returns once the receiver has said that its sink has succeeded.
-pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { source, stats, news, interrupt, announce, spare } = ports;
+///
+/// What the settings say of input, progress, verbosity and records is for [`crate::run`].
+///
+/// # Errors
+///
+/// The stream is not known to be delivered: the [`Error`] says why, as gravely as it is known. A thread of the
+/// run may go on for as long as a read of the source takes.
+pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Delivered, Error> {
+    let Ports { stats, news, interrupt, announce, spare } = ports;
+    let stats = stats.unwrap_or_else(|| Arc::new(Stats::of(stats::Role::Sender)));
     let failures = source.failures();
     if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
         stats.expect_bytes(bytes);
@@ -83,7 +74,7 @@ pub fn run(config: &config::Tx, ports: Ports<'_>) -> Result<Delivered, Error> {
     let names = link::names(&config.rendezvous, spare.as_ref());
     let mut addresses = Vec::new();
     let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
-    announce(&addresses);
+    Ports::announce(announce, &addresses);
     let patience = config.common.patience;
     let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };

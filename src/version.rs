@@ -9,7 +9,7 @@ use std::env::consts::{ARCH, OS};
 use std::sync::LazyLock;
 
 /// The version of the program.
-pub const SHORT: &str = env!("CARGO_PKG_VERSION");
+const SHORT: &str = env!("CARGO_PKG_VERSION");
 
 static LONG: LazyLock<String> = LazyLock::new(|| {
     let (first, last) = (VERSIONS.start(), VERSIONS.end());

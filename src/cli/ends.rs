@@ -3,11 +3,11 @@
 //! Knows which of them cannot go together. Does not open anything.
 
 use super::ssh::only_with_ssh;
-use crate::config::{Input, Output};
-use crate::error::Error;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use viamillipede::config::{Input, Output};
+use viamillipede::error::Error;
 
 /// As a file: stdin, or stdout.
 const STANDARD: &str = "-";

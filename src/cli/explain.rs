@@ -2,9 +2,9 @@
 //!
 //! Knows what clap tells of an error. Does not know the options themselves.
 
-use crate::error::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
+use viamillipede::error::Error;
 
 /// The text to show if help or the version was asked for; otherwise what is wrong with the
 /// arguments.

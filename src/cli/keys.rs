@@ -1,14 +1,14 @@
 //! Keys on the command line: which file they are in, and never they themselves.
 //!
-//! Does not read files ([`crate::key`]).
+//! Does not read files ([`viamillipede::key`]).
 
-use crate::config::{Command, Security};
-use crate::error::Error;
-use crate::key::text::holds_key;
-use crate::key::{Found, KeySource};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use viamillipede::config::{Command, Security};
+use viamillipede::error::Error;
+use viamillipede::key::text::holds_key;
+use viamillipede::key::{Found, KeySource};
 
 #[derive(Args)]
 pub(super) struct KeyArgs {
@@ -53,6 +53,7 @@ impl Unkeyed {
     }
 
     /// Where it will be looked for.
+    #[cfg(test)]
     pub fn source(&self) -> &KeySource {
         &self.key
     }

@@ -2,10 +2,10 @@
 //!
 //! Does not know what the options are, nor where pages are kept.
 
-use crate::error::Error;
 use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
+use viamillipede::error::Error;
 
 /// The completion script of `shell`.
 pub(super) fn completions(shell: Shell, mut line: Command) -> String {

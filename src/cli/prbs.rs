@@ -1,11 +1,11 @@
 //! What may be said to `prbs`.
 //!
-//! Does not know how the stream is made ([`crate::prbs`]).
+//! Does not know how the stream is made ([`viamillipede::prbs`]).
 
 use super::Request;
-use crate::config::bytes::parse_bytes;
-use crate::prbs::Prbs;
 use clap::Args;
+use viamillipede::config::bytes::parse_bytes;
+use viamillipede::prbs::Prbs;
 
 #[derive(Args)]
 pub(super) struct PrbsArgs {

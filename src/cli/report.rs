@@ -1,6 +1,6 @@
 //! What may be said to `report`.
 //!
-//! Does not know what is in the file ([`crate::report`]).
+//! Does not know what is in the file ([`viamillipede::report`]).
 
 use super::Request;
 use clap::Args;

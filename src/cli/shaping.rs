@@ -2,9 +2,9 @@
 //!
 //! Does not know how they do.
 
-use crate::config::{Rate, Shaping};
-use crate::error::Error;
 use clap::Args;
+use viamillipede::config::{Rate, Shaping};
+use viamillipede::error::Error;
 
 #[derive(Args)]
 #[command(next_help_heading = super::CONNECTIONS)]

@@ -6,13 +6,13 @@ use super::ends::{InputArgs, OutputArgs};
 use super::keys::Unkeyed;
 use super::shaping::ShapingArgs;
 use super::{CommonArgs, ConnectionArgs, PackingArgs, common, packaging};
-use crate::config::{
+use clap::{Args, ValueEnum};
+use viamillipede::config::MIN_FOOT_BYTES;
+use viamillipede::config::split_words;
+use viamillipede::config::{
     self, Command, Dest, Direct, Input, Near, Output, Rendezvous, SshCommand, Task,
 };
-use crate::error::Error;
-use crate::foot::MIN_FOOT_BYTES;
-use crate::ssh::words;
-use clap::{Args, ValueEnum};
+use viamillipede::error::Error;
 
 const SSH: &str = "ssh";
 const PROGRAM: &str = "viamillipede";
@@ -136,7 +136,7 @@ impl Pair<'_> {
         // Which addresses there are is known later; there is one at least, beside the way through ssh.
         let rendezvous = Rendezvous::dial(dests.clone(), workers)?;
         let total = rendezvous.workers().unwrap_or(0).max(workers.at_first()) + 1;
-        let least_feet = crate::proto::hello::min_window_feet(total);
+        let least_feet = config::min_window_feet(total);
         let packaging = packaging(&packing);
         let foot_bytes = match &task {
             Task::Receive(_) => packaging.foot_bytes,
@@ -156,6 +156,6 @@ pub(super) fn only_with_ssh(what: &str, hint: &str) -> Error {
 }
 
 fn parse_command(text: &str) -> Result<Words, String> {
-    let words = words::split(text).filter(|words| words.first().is_some_and(|it| !it.is_empty()));
+    let words = split_words(text).filter(|words| words.first().is_some_and(|it| !it.is_empty()));
     words.map(Words).ok_or_else(|| "no command, or a quote that is not closed".into())
 }

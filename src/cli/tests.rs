@@ -1,8 +1,9 @@
 //! What is typed, and what it means.
 
 use super::*;
-use crate::config::{Input, Output, Task};
-use crate::key::{Key, KeySource};
+use std::time::Duration;
+use viamillipede::config::{Input, Output, Task};
+use viamillipede::key::{Key, KeySource};
 
 fn request(line: &str) -> Result<Request, Error> {
     parse(line.split_whitespace().map(OsString::from))

@@ -22,11 +22,11 @@ use std::process::{Child, Command, Stdio};
 
 /// The first argument of a process that is to be a guardian. The second is a side, and the rest is the
 /// program. Nobody else says this.
-pub const NAME: &str = "guardian";
+pub(super) const NAME: &str = "guardian";
 
 /// What lists of processes call a guardian: another name than ours, so that `pkill -9` or `killall -9` by
 /// our name does not kill it together with those whom it guards against. It has to fit in 15 bytes.
-pub const SHOWN_NAME: &str = "millipede-guard";
+pub(super) const SHOWN_NAME: &str = "millipede-guard";
 
 /// Signals that are heard, and do nothing. They are not ignored: the program would inherit that.
 const UNHEEDED: [i32; 6] = [SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];

@@ -1,6 +1,6 @@
 //! What is asked of a push or pull through ssh: this end, the other, and the ways between them.
 //!
-//! Does not know how the other end is told ([`crate::ssh`]).
+//! Does not know how the other end is told (`ssh`).
 
 use super::{Common, Dest, Rx, Tx, Workers};
 pub use crate::ssh::order::Task;

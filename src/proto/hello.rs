@@ -95,7 +95,7 @@ pub struct Hello {
     pub name: String,
 }
 
-/// What one end would like; [`settle`] finds what suits both.
+/// What one end would like; `settle` finds what suits both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// See [`Hello::foot_bytes`].

@@ -13,6 +13,7 @@ use crate::cancel::wait;
 use crate::config::{self, Common, Listen, ProgressMode, Records, Rendezvous, Shaping};
 use crate::error::{Error, plain};
 use crate::foot::MIN_FOOT_BYTES;
+use crate::ports::Ports;
 use crate::source::Source;
 use crate::stats::{Role, Stats};
 use crate::watch::say::Say;
@@ -102,8 +103,7 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
         verbosity: order.verbosity,
         records: Records::default(),
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let stats = Arc::new(Stats::new(role, threads));
+    let stats = Arc::new(Stats::of(role));
     let (stop, interrupt) = bounded(2);
     let stop_on_signal = stop.clone();
     let on_signal = move |signal| drop(stop_on_signal.try_send(Error::Signal(signal)));
@@ -130,17 +130,17 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
         Ear { pipes, tunnel, door: door_of_ear, stats: stats_of_ear, stop, patience, direct_links };
     let spawned = Builder::new().name("ssh".into()).spawn(move || ear.listen());
     spawned.map_err(|error| Error::io("a thread", error))?;
+    let (stats, announce) = (Some(stats), Some(announce as &mut dyn FnMut(&[SocketAddr])));
+    let ports = Ports { stats, news, interrupt, announce, spare: None };
     match task {
         Task::Send(input, packaging) => {
             let source = Source::open(&input)?;
-            let ports = tx::Ports { source, stats, news, interrupt, announce, spare: None };
             let shaping = Shaping::default(); // it is for a transmitter where it is said
-            tx::run(&config::Tx { common, input, packaging, shaping, rendezvous }, ports)
+            tx::run(&config::Tx { common, input, packaging, shaping, rendezvous }, source, ports)
         }
         Task::Receive(output) => {
             let sink = sink::open(&output)?;
-            let ports = rx::Ports { sink, stats, news, interrupt, announce, spare: None };
-            rx::run(&config::Rx { common, output, rendezvous }, ports)
+            rx::run(&config::Rx { common, output, rendezvous }, sink, ports)
         }
     }
     .map(drop)

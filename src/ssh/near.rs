@@ -16,7 +16,6 @@ use crate::tx::Delivered;
 use crate::watch::say::Say;
 use crate::{rx, sink, tx};
 use crossbeam_channel::{Receiver, Sender};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -121,15 +120,13 @@ fn carry(
     let rendezvous = Rendezvous::Dial { dests, workers: config.workers };
     let spare = spare(config, session, say);
     news.tell(Fact::Dialling(link::names(&rendezvous, spare.as_ref())));
-    let announce = &mut |_: &[SocketAddr]| {};
+    let ports = crate::ports::Ports { stats: Some(stats), news, interrupt, announce: None, spare };
     match (&config.near, opened) {
         (Near::Tx(tx), Opened::Source(source)) => {
-            let ports = tx::Ports { source, stats, news, interrupt, announce, spare };
-            tx::run(&config::Tx { rendezvous, ..tx.clone() }, ports)
+            tx::run(&config::Tx { rendezvous, ..tx.clone() }, source, ports)
         }
         (Near::Rx(rx), Opened::Sink(sink)) => {
-            let ports = rx::Ports { sink, stats, news, interrupt, announce, spare };
-            rx::run(&config::Rx { rendezvous, ..rx.clone() }, ports)
+            rx::run(&config::Rx { rendezvous, ..rx.clone() }, sink, ports)
         }
         _ => unreachable!("each end was opened for what it is"),
     }

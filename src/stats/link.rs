@@ -7,18 +7,18 @@ use crate::net::TcpInfo;
 
 /// What the connections of one link have done together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkRow {
+pub(crate) struct LinkRow {
     /// The address at the other end of the last of them.
-    pub peer: String,
+    pub(crate) peer: String,
     /// Bytes sent or received on them, headers included, those of connections included that are gone.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// How many there are now.
-    pub live: usize,
+    pub(crate) live: usize,
     /// How many of these carry something.
-    pub busy: usize,
+    pub(crate) busy: usize,
     /// What their kernel says: counts and times are sums over all there ever were, the window is the sum over
     /// those that are there, the round trip the shortest of theirs; zero where none is known.
-    pub tcp: TcpInfo,
+    pub(crate) tcp: TcpInfo,
 }
 
 impl LinkRow {

@@ -54,7 +54,7 @@ impl Say {
     }
 
     /// The same, saying as much as this.
-    pub fn at(&self, verbosity: Verbosity) -> Say {
+    pub(crate) fn at(&self, verbosity: Verbosity) -> Say {
         Say { verbosity, ..self.clone() }
     }
 
@@ -78,7 +78,7 @@ impl Say {
     }
 
     /// Says this unless we are quiet.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if self.verbosity >= Verbosity::Normal {
             self.always(text);
         }

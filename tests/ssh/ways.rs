@@ -84,7 +84,7 @@ fn other_addresses_of_the_host_are_dialled_instead_of_its_own() {
     let Some(far) = Far::start() else { return };
     let line = "rx --workers 2 -v --direct always 127.0.0.2:0 127.0.0.3:0";
     let rx = pulled(far.end(line, &["--source", &source()]));
-    assert!(rx.said().contains("dest=127.0.0.2:"), "{}", rx.said());
+    assert!(rx.said().contains("peer=\"127.0.0.2:"), "{}", rx.said());
     // (The far end, whose lines come here too, hears from 127.0.0.1.)
     assert!(!rx.said().contains("dest=127.0.0.1:"), "{}", rx.said());
 }

@@ -143,11 +143,13 @@ const WORKER: [&str; 2] = [
     "  worker # on link # to #:#: #, # f#t, #B, for # s",
     "  worker # on link # to #:#: #, # f#t, #B, for # s; rtt # ms, cwnd #B, # segment# sent again by TCP",
 ];
-const OTHERS: [&str; 4] = [
+const OTHERS: [&str; 6] = [
     "viamillipede: # bytes (#) as # on the wire (ratio #) in #; # feet, #; bottleneck: #",
     "viamillipede: blake3 #",
     "viamillipede: listening on 127.0.0.1:# (plain, without encryption or authentication)",
     "viamillipede: # messages are missing here",
+    "viamillipede: cannot connect yet: #; trying on for 120 s",
+    "viamillipede: connected over link #",
 ];
 
 /// Whether the line has this shape from its start to its end.

@@ -1,0 +1,83 @@
+//! A run as the program makes it: with a bar, a summary, figures in files, signals, and a ready line.
+//!
+//! [`carry`] does what a [`Command`] says; [`far_end`] what another machine orders through ssh. Both take the
+//! process's signals over and speak on stderr, so they are for programs whose whole purpose this is. Does not
+//! know the command line.
+
+use crate::config::Command;
+use crate::error::Error;
+use crate::key::Found;
+use crate::news::News;
+use crate::ports::Ports;
+use crate::source::Source;
+use crate::stats::{Role, Stats};
+use crate::tx::Delivered;
+use crate::watch::say::Say;
+use crate::watch::{self, Watch, ready};
+use crate::{both, rx, sink, ssh, tx};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use crate::ssh::far::run as far_end;
+
+/// Carries the stream, watched. `key` is what was found for this command; an end that waits shows it if it is
+/// new.
+///
+/// # Errors
+///
+/// Whatever can go wrong, as an [`Error`] with its exit code; nothing was said of it yet.
+pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Error> {
+    command.shaping().map_or(Ok(()), tx::check)?;
+    let (role, common, names) = match command {
+        Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
+        Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
+        Command::Loop(both) => (Role::Sender, &both.common, Vec::new()),
+        Command::Ssh(pair) => (pair.near.role(), pair.common(), Vec::new()),
+    };
+    let stats = Arc::new(Stats::of(role));
+    let say = say.at(common.verbosity);
+    watch::log(&say, common.verbosity);
+    let (stop, interrupt) = bounded(2);
+    let stop_on_signal = stop.clone();
+    let on_signal = move |signal| {
+        // Once for each end that may be in this process.
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
+        let _ = stop_on_signal.try_send(Error::Signal(signal));
+    };
+    let watch = Watch::start(Arc::clone(&stats), &say, common, names, on_signal)?;
+    let ready = |addresses: &[SocketAddr]| {
+        if !addresses.is_empty() {
+            say.always(&ready::lines(addresses, key));
+        }
+    };
+    let outcome = between_ends(command, &stats, &say, ready, watch.news(), (stop, interrupt));
+    let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
+    watch.finish(outcome.as_ref().err(), digest.as_ref());
+    outcome
+}
+
+fn between_ends(
+    command: &Command,
+    stats: &Arc<Stats>,
+    say: &Say,
+    mut ready: impl FnMut(&[SocketAddr]),
+    news: News,
+    (stop, interrupt): (Sender<Error>, Receiver<Error>),
+) -> Result<Delivered, Error> {
+    if let Command::Ssh(pair) = command {
+        let (stats, say) = (Arc::clone(stats), say.clone());
+        return ssh::run(pair, ssh::Ports { stats, news, say, stop, interrupt });
+    }
+    let (stats, announce) = (Some(Arc::clone(stats)), Some(&mut ready as &mut dyn FnMut(&[_])));
+    let ports = Ports { stats, news, interrupt, announce, spare: None };
+    match command {
+        Command::Tx(settings) => tx::run(settings, Source::open(&settings.input)?, ports),
+        Command::Rx(settings) => rx::run(settings, sink::open(&settings.output)?, ports),
+        Command::Loop(settings) => {
+            let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);
+            both::run(settings, source, sink, ports)
+        }
+        Command::Ssh(_) => unreachable!("it has been run"),
+    }
+}
