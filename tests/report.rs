@@ -307,6 +307,8 @@ fn a_long_run_over_many_links_is_drawn_small_and_keeps_its_extremes() {
     }
     assert!(!page.html.contains("192.0.2.8:1"), "it is one of the others");
     assert!(page.html.contains("Time is in hours"));
+    assert_eq!(page.total("time"), "25000.0 s (6:56:40)");
+    assert!(page.html.contains("<td>3:36:41</td><td>1 connection lost</td>"));
     let rates = page.picture("wide", "Throughput");
     let hours = still as f64 / 3600.0;
     let (least, at) = rates.least("link-0");

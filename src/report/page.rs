@@ -79,7 +79,7 @@ fn totals(run: &Run) -> String {
         ("stream", bytes(last.stream_bytes)),
         ("on the wire", bytes(last.wire_bytes)),
         ("ratio", ratio.map_or("none".into(), |ratio| format!("{ratio:.2}"))),
-        ("time", figures::seconds(elapsed)),
+        ("time", duration(elapsed)),
         (
             "mean rate",
             format!("{} stream, {} wire", mean(last.stream_bytes), mean(last.wire_bytes)),
@@ -93,6 +93,21 @@ fn totals(run: &Run) -> String {
     let row = |(head, text): (&str, String)| format!("<tr><th>{head}</th><td>{text}</td></tr>\n");
     let rows: String = rows.into_iter().map(row).collect();
     format!("<table class=\"totals\">\n{rows}</table>\n")
+}
+
+/// A time, and as a clock shows it, where it is long.
+fn duration(time: Duration) -> String {
+    let seconds = figures::seconds(time);
+    let is_long = Time::of(time.as_secs_f64()).unit != "seconds";
+    if is_long { format!("{seconds} ({})", figures::clock(time)) } else { seconds }
+}
+
+/// A moment, in what the pictures' axis counts.
+fn moment(seconds: f64) -> String {
+    match Time::of(seconds).unit {
+        "seconds" => format!("{seconds:.1} s"),
+        _ => figures::clock(Duration::from_secs_f64(seconds)),
+    }
 }
 
 fn outcome(last: &Record) -> Vec<(&'static str, String)> {
@@ -244,7 +259,8 @@ fn events(run: &Run) -> String {
         let what = figures::count(told.count, "connection", "connections");
         let became = if told.is_loss { "lost" } else { "made" };
         let links = escaped(&told.links.join(", "));
-        format!("<tr><td>{:.1} s</td><td>{what} {became}</td><td>{links}</td></tr>\n", told.at)
+        let at = moment(told.at);
+        format!("<tr><td>{at}</td><td>{what} {became}</td><td>{links}</td></tr>\n")
     };
     let rows: String = run.told.iter().map(row).collect();
     let more = match run.untold {
