@@ -141,6 +141,8 @@ pub struct Stats {
     pub(crate) unsent_feet: Figure,
     /// Connections that wait for their turn under `--rate`.
     pub(crate) held_workers: Figure,
+    /// For how many microseconds they have waited for it, all together.
+    pub(crate) held_us: Figure,
     /// The receiver's window is what holds the next foot back.
     pub(crate) window_blocked: Flag,
     /// The sink takes nothing, as known at this end.
@@ -198,6 +200,7 @@ impl Stats {
             unpacking_feet: Figure::default(),
             unsent_feet: Figure::default(),
             held_workers: Figure::default(),
+            held_us: Figure::default(),
             window_blocked: Flag::default(),
             sink_blocked: Flag::default(),
             unacked_feet: Figure::default(),
@@ -310,12 +313,10 @@ impl Stats {
     }
 
     /// Whether more could go over the connections, or come, as far as this end can see: nothing before them
-    /// or behind them is what is waited for.
+    /// or behind them is what is waited for. (A rate that they share may be.)
     pub(crate) fn waits_for_connections(&self) -> bool {
         match self.role {
             _ if self.sink_blocked.now() => false,
-            // A rate that all share stays what it is, however many they are.
-            Role::Sender if self.held_workers.now() > 0 => false,
             Role::Sender => self.unsent_feet.now() > 0 && !self.window_blocked.now(),
             Role::Receiver => self.unpacking_feet.now() < self.threads,
         }

@@ -37,6 +37,9 @@ const REST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(120);
 /// How long connections may take to come up, or to carry to the end what they have.
 const ARRIVAL: Duration = Duration::from_secs(10);
+/// A rate that all share is what holds connections back if they wait for their turns in this part of the time. One
+/// that they need nine tenths of has them wait for a hundredth, one that they need 1.1 of for six.
+const HELD: f64 = 0.05;
 /// Who looks less often than this was not running.
 const GAP: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,24 @@ pub(super) struct Seen {
     pub(super) busy: u16,
     /// What went over all of its connections so far.
     pub(super) bytes: u64,
+}
+
+/// How a rate that all connections share held them back for a while.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    /// How long they waited for their turns, all together.
+    pub(super) waited: Duration,
+    /// How many wait at this moment.
+    pub(super) waiting: u64,
+}
+
+impl Held {
+    /// Whether more of them would only wait longer, where `live` ones did so in this `time`. (Turns are waited for
+    /// now and then by chance, too. A wait that is not over may not be counted yet.)
+    pub(super) fn is_much(self, time: Duration, live: u64) -> bool {
+        let shared = time.as_secs_f64() * live as f64;
+        self.waited.as_secs_f64() > shared * HELD || self.waiting > 0 && 2 * self.waiting >= live
+    }
 }
 
 /// A link is to have so many connections.
@@ -144,7 +165,12 @@ impl Growth {
         let room = most.saturating_sub(total);
         let is_ready = |place: usize| {
             let is_whole = seen[place].live == self.links[place].wanted;
-            is_whole && self.span.is_waited_for(place) && self.span.is_telling(place, seen)
+            // By chance it seems so for a moment.
+            let is_waited_for = match age {
+                age if age < LONG => self.span.is_always_waited_for(place),
+                _ => self.span.is_waited_for(place),
+            };
+            is_whole && is_waited_for && self.span.is_telling(place, seen)
         };
         let due = (0..self.links.len()).filter(|place| is_ready(*place));
         let due = due.filter_map(|place| Some((self.links[place].due(now, age, room)?, place)));
@@ -193,11 +219,16 @@ impl Growth {
             return (verdict, format!("there are still {}", seen[place].live));
         }
         let age = self.span.age(now);
-        if age >= SHORT && !self.span.is_waited_for(place) {
+        let (is_waited_for, is_telling) =
+            (self.span.is_waited_for(place), self.span.is_telling(place, seen));
+        let is_late = age >= LONG;
+        // Where something else is what is waited for, it must flow all the time to say anything.
+        let flows = self.span.is_even(now, place, seen) && (is_telling || !is_late);
+        if age >= SHORT && !is_waited_for && !flows {
             self.span.restart(now, seen);
             return (Verdict::Open, String::new());
         }
-        if age < SHORT || !self.span.is_telling(place, seen) {
+        if age < SHORT || !is_telling || !is_waited_for && !is_late {
             return (Verdict::Open, String::new());
         }
         let after = self.span.rates(now, seen);
@@ -209,7 +240,7 @@ impl Growth {
         );
         // Where it is only noise, and nothing has changed, that happens once in seventy times.
         let is_steady = self.span.by_seconds(place).all(|rate| rate >= trial.best_before);
-        let verdict = trial.verdict(wanted, &after, is_steady, age >= LONG);
+        let verdict = trial.verdict(wanted, &after, is_steady, is_late);
         (verdict, cause)
     }
 }

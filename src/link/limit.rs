@@ -46,6 +46,8 @@ pub(super) struct Share {
     granted: u64,
     /// When to ask again.
     turn: Option<Instant>,
+    /// Since when it waits for that; what came before is in the figures.
+    held_since: Option<Instant>,
     /// When its socket last took less than it might have written.
     last_full: Option<Instant>,
     is_held: bool,
@@ -58,8 +60,8 @@ impl Share {
         link: LinkId,
         stats: Arc<Stats>,
     ) -> Share {
-        let (granted, turn, last_full, is_held) = (0, None, None, false);
-        Share { limit, worker, link, stats, granted, turn, last_full, is_held }
+        let (granted, turn, held_since, last_full, is_held) = (0, None, None, None, false);
+        Share { limit, worker, link, stats, granted, turn, held_since, last_full, is_held }
     }
 
     /// Whether some of a foot may be written now; if not, when to ask again is its [`Share::turn`].
@@ -137,6 +139,9 @@ impl Share {
 
     /// It waits for its turn, or does not any more.
     fn wait_until(&mut self, turn: Option<Instant>) {
+        let since = std::mem::replace(&mut self.held_since, turn.map(|_| Instant::now()));
+        let held = since.map_or(0, |since| since.elapsed().as_micros());
+        self.stats.held_us.add(u64::try_from(held).unwrap_or(u64::MAX));
         match (self.turn, turn) {
             (None, Some(_)) => self.stats.held_workers.increment(),
             (Some(_), None) => self.stats.held_workers.subtract(1),

@@ -6,7 +6,7 @@
 
 use super::Event;
 use super::diallers::Diallers;
-use super::growth::{Change, Growth, Seen};
+use super::growth::{Change, Growth, Held, Seen};
 use crate::error::Error;
 use crate::news::Fact;
 use crate::proto::{LinkId, WorkerId};
@@ -27,6 +27,8 @@ pub(super) struct Steer {
     /// The same of each connection that is up.
     counted: BTreeMap<WorkerId, u64>,
     retiring: BTreeSet<WorkerId>,
+    /// When was looked last, and how long connections had been held back by then.
+    looked: (Instant, Duration),
 }
 
 impl Steer {
@@ -35,7 +37,8 @@ impl Steer {
         let bytes = vec![0; links.len()];
         let growth = Growth::new(Instant::now(), links);
         let (counted, retiring) = (BTreeMap::new(), BTreeSet::new());
-        Steer { diallers, growth, bytes, counted, retiring }
+        let looked = (Instant::now(), Duration::ZERO);
+        Steer { diallers, growth, bytes, counted, retiring, looked }
     }
 
     /// Steers from now on, on a thread of its own.
@@ -51,13 +54,23 @@ impl Steer {
                 continue; // the ends have not met
             }
             let seen = self.see();
-            let (waits, most) = (crew.stats.waits_for_connections(), self.diallers.most());
-            if let Some(change) = self.growth.look(Instant::now(), waits, most, &seen)
+            let now = Instant::now();
+            let waits = !self.is_held(now, &seen) && crew.stats.waits_for_connections();
+            if let Some(change) = self.growth.look(now, waits, self.diallers.most(), &seen)
                 && !self.change(change)
             {
                 return; // the run is over
             }
         }
+    }
+
+    /// Whether a rate that all share is what held connections back since the last look.
+    fn is_held(&mut self, now: Instant, seen: &[Seen]) -> bool {
+        let stats = &self.diallers.crew().stats;
+        let waited = Duration::from_micros(stats.held_us.now());
+        let (then, before) = std::mem::replace(&mut self.looked, (now, waited));
+        let held = Held { waited: waited - before, waiting: stats.held_workers.now() };
+        held.is_much(now - then, seen.iter().map(|link| u64::from(link.live)).sum())
     }
 
     /// Each link as it is now.

@@ -69,9 +69,6 @@ fn a_sender_waits_for_connections_only_where_nothing_else_holds_it_up() {
     assert!(!stats.waits_for_connections(), "there is nothing to send");
     stats.unsent_feet.set(1);
     assert!(stats.waits_for_connections());
-    stats.held_workers.set(1);
-    assert!(!stats.waits_for_connections(), "the rate is what holds it up");
-    stats.held_workers.set(0);
     stats.window_blocked.set(true);
     assert!(!stats.waits_for_connections(), "the window, or a slow sink behind it");
     stats.window_blocked.set(false);

@@ -15,6 +15,9 @@ const TELLING_BYTES: u64 = 2 << 20;
 /// A link is waited for in a span if it was at this part of the looks.
 const WAITED_PERCENT: u32 = 80;
 
+/// A second that carried less than this part of the mean is one in which something stood still.
+const EVEN: f64 = 0.5;
+
 /// The span.
 #[derive(Debug)]
 pub(super) struct Span {
@@ -69,6 +72,17 @@ impl Span {
     /// Whether this link was what was waited for.
     pub(super) fn is_waited_for(&self, link: usize) -> bool {
         self.looks > 0 && self.waited[link] * 100 >= self.looks * WAITED_PERCENT
+    }
+
+    /// Whether it was so at every look.
+    pub(super) fn is_always_waited_for(&self, link: usize) -> bool {
+        self.looks > 0 && self.waited[link] == self.looks
+    }
+
+    /// Whether this link carried much the same in each of the span's seconds: nothing stood still.
+    pub(super) fn is_even(&self, now: Instant, link: usize, seen: &[Seen]) -> bool {
+        let mean = self.rates(now, seen)[link];
+        self.by_seconds(link).all(|rate| rate >= mean * EVEN)
     }
 
     /// Whether enough went over this link to say something of it.

@@ -151,6 +151,7 @@ fn under_a_limit_a_foot_goes_out_in_slices() {
     ends(&heard, "that will do");
     serving.join().expect("the worker has ended");
     assert_eq!(stats.held_workers.now(), 0);
+    assert!(stats.held_us.now() > 0, "it has waited");
 }
 
 #[test]
