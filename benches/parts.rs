@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::io::{Seek, Write};
 use std::time::Duration;
 use viamillipede::codec::{Packer, Packing, Unpacker, packed_bound};
-use viamillipede::digest::{FootCheck, ShortFeet, StreamDigest, Stretch, foot_check};
+use viamillipede::digest::{Checks, FootCheck, ShortFeet, StreamDigest, Stretch};
 use viamillipede::error::Error;
 use viamillipede::foot::{Codec, DEFAULT_FOOT_BYTES, FootHeader};
 use viamillipede::proto::frame::{Ack, Frame, decode};
@@ -66,11 +66,16 @@ fn digest(criterion: &mut Criterion) {
     let raw = corpus::noise(5, FOOT);
     let mut group = criterion.benchmark_group("digest");
     group.throughput(Throughput::Bytes(FOOT as u64));
-    for (kind, offset, raw) in
-        [("first", 0, &raw[..]), ("full", FOOT as u64, &raw[..]), ("short", 1, &raw[1..])]
-    {
+    let checks = |verify| Checks { foot_bytes: DEFAULT_FOOT_BYTES, verify };
+    let far = FOOT as u64;
+    for (kind, verify, offset, raw) in [
+        ("plain", false, far, &raw[..]),
+        ("verify/first", true, 0, &raw[..]),
+        ("verify/full", true, far, &raw[..]),
+        ("verify/short", true, 1, &raw[1..]),
+    ] {
         group.bench_function(format!("foot_check/{kind}"), |bencher| {
-            bencher.iter(|| foot_check(DEFAULT_FOOT_BYTES, offset, black_box(raw)));
+            bencher.iter(|| checks(verify).foot(offset, black_box(raw)));
         });
     }
     group.finish();
@@ -79,7 +84,7 @@ fn digest(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stream_digest");
     const FEET: u64 = 1024;
     group.throughput(Throughput::Elements(FEET));
-    let FootCheck { check, root } = foot_check(DEFAULT_FOOT_BYTES, 0, &raw);
+    let FootCheck { check, root } = checks(true).foot(0, &raw);
     group.bench_function("full_feet", |bencher| {
         bencher.iter(|| {
             let mut digest = StreamDigest::new();

@@ -10,7 +10,7 @@ pub const MAX_FOOT_BYTES: u32 = 16 << 20;
 /// Foot size when nothing is said, in bytes.
 pub const DEFAULT_FOOT_BYTES: u32 = 1 << 20;
 
-/// A 32-byte BLAKE3 value: the check of a foot, or the digest of a stream.
+/// 32 bytes: the check of a foot, or the BLAKE3 of a stream.
 pub type Hash = [u8; 32];
 
 /// How the payload of one foot is packed. The numbers are those on the wire.
@@ -50,7 +50,7 @@ pub struct FootHeader {
     pub packed_bytes: u32,
     /// How the payload is packed.
     pub codec: Codec,
-    /// Check of the raw bytes, as [`crate::digest::foot_check`] makes it.
+    /// Check of the raw bytes, as [`crate::digest::Checks`] makes it.
     pub check: Hash,
 }
 

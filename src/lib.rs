@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The stream is cut into numbered blocks, *feet*, of at most the foot size; no foot crosses a multiple
-//! of it. Each foot carries a BLAKE3 check of its raw bytes. The receiver verifies a foot before it
+//! of it. Each foot carries a check of its raw bytes. The receiver verifies a foot before it
 //! acknowledges it, so that an ack means *verified*; it writes feet in order, closes its sink, and only
 //! then says `Done`. The sender exits 0 only on `Done`.
 //!

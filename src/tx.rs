@@ -89,7 +89,7 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
     let (progress_out, progress) = bounded(1);
     let packers = pack::Packers::new(
         config.packaging.packing,
-        settled.foot_bytes,
+        settled.checks(),
         budget.threads,
         Arc::clone(&stats),
         packed_out,

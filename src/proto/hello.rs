@@ -22,6 +22,7 @@ mod settle;
 mod wire;
 
 use super::liveness::Pace;
+use crate::digest::Checks;
 use std::{fmt, ops::RangeInclusive};
 
 pub use gate::{Gate, Listener};
@@ -123,6 +124,13 @@ pub struct Settled {
     pub verify: bool,
     /// How often both ends send heartbeats.
     pub pace: Pace,
+}
+
+impl Settled {
+    /// How feet are checked.
+    pub(crate) fn checks(&self) -> Checks {
+        Checks { foot_bytes: self.foot_bytes, verify: self.verify }
+    }
 }
 
 /// The listening end takes the connection.

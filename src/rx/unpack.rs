@@ -6,7 +6,7 @@
 //! not know the order of the stream.
 
 use crate::codec::{Unpacker, packed_bound};
-use crate::digest::{FootCheck, foot_check};
+use crate::digest::{Checks, FootCheck};
 use crate::error::Error;
 use crate::foot::{Codec, FootHeader};
 use crate::link::{Admit, Inlet};
@@ -30,7 +30,7 @@ pub(super) struct Unpacked {
 /// Which feet may come in. The collector moves the window; the workers look.
 #[derive(Debug)]
 pub(super) struct Admission {
-    foot_bytes: u32,
+    checks: Checks,
     /// Feet below this number are with the sink.
     floor: AtomicU64,
     /// For each place in the window, one more than the last foot that came in whole there.
@@ -97,8 +97,8 @@ impl Intake {
             let window = total - workers - threads;
             let pool = Pool::new(window + workers, packed_bound(settled.foot_bytes));
             let slots = (0..window).map(|_| AtomicU64::new(0)).collect();
-            let (foot_bytes, floor) = (settled.foot_bytes, AtomicU64::new(0));
-            Shared { admission: Arc::new(Admission { foot_bytes, floor, slots }), pool }
+            let (checks, floor) = (settled.checks(), AtomicU64::new(0));
+            Shared { admission: Arc::new(Admission { checks, floor, slots }), pool }
         })
     }
 
@@ -113,13 +113,13 @@ impl Intake {
     ) {
         let admission = Arc::clone(&shared.admission);
         if header.codec == Codec::Raw {
-            let raw = verify(admission.foot_bytes, &header, payload);
+            let raw = verify(admission.checks, &header, payload);
             return self.hand_on(&admission, Unpacked { worker, header, raw });
         }
         self.stats.unpacking_feet.increment();
         let intake = Arc::clone(self);
         self.team.spawn(move |thread| {
-            let raw = thread.unpack(admission.foot_bytes, &header, payload);
+            let raw = thread.unpack(admission.checks, &header, payload);
             intake.stats.unpacking_feet.subtract(1);
             intake.hand_on(&admission, Unpacked { worker, header, raw });
         });
@@ -146,7 +146,7 @@ impl Admission {
     }
 
     fn judge(&self, header: &FootHeader) -> Result<bool, &'static str> {
-        if !header.is_plausible(self.foot_bytes) {
+        if !header.is_plausible(self.checks.foot_bytes) {
             return Err("it sent a foot that cannot be");
         }
         let floor = self.floor.load(SeqCst);
@@ -201,24 +201,24 @@ impl Thread {
     /// The raw bytes of a packed foot, if they are what its header says.
     fn unpack(
         &mut self,
-        foot_bytes: u32,
+        checks: Checks,
         header: &FootHeader,
         payload: Filled,
     ) -> Option<(Filled, FootCheck)> {
         let raw_bytes = header.raw_bytes as usize;
         if self.spare.is_empty() {
-            self.spare = vec![0; packed_bound(foot_bytes)].into_boxed_slice();
+            self.spare = vec![0; packed_bound(checks.foot_bytes)].into_boxed_slice();
         }
         self.unpacker.unpack(header.codec, &payload, &mut self.spare[..raw_bytes]).ok()?;
         let mut buffer = payload.into_buffer();
         buffer.swap(&mut self.spare);
-        verify(foot_bytes, header, Filled::new(buffer, raw_bytes))
+        verify(checks, header, Filled::new(buffer, raw_bytes))
     }
 }
 
 /// The raw bytes with their hashes, if they are what the header says.
-fn verify(foot_bytes: u32, header: &FootHeader, raw: Filled) -> Option<(Filled, FootCheck)> {
-    let check = foot_check(foot_bytes, header.offset, &raw);
+fn verify(checks: Checks, header: &FootHeader, raw: Filled) -> Option<(Filled, FootCheck)> {
+    let check = checks.foot(header.offset, &raw);
     (check.check == header.check).then_some((raw, check))
 }
 
@@ -239,7 +239,11 @@ mod tests {
 
     fn admission(window: usize) -> Admission {
         let slots = (0..window).map(|_| AtomicU64::new(0)).collect();
-        Admission { foot_bytes: 65536, floor: AtomicU64::new(0), slots }
+        Admission {
+            checks: Checks { foot_bytes: 65536, verify: false },
+            floor: AtomicU64::new(0),
+            slots,
+        }
     }
 
     #[test]

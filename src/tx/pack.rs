@@ -8,7 +8,7 @@
 
 use super::adapt::Trials;
 use crate::codec::{LADDER, Packer, Packing, packed_bound, packer_bytes};
-use crate::digest::{FootCheck, foot_check};
+use crate::digest::{Checks, FootCheck};
 use crate::error::Error;
 use crate::foot::{Codec, FootHeader, Hash};
 use crate::pool::{Buffer, Filled};
@@ -45,7 +45,7 @@ pub(super) struct Packers {
     /// Where adaptive packing is on its ladder.
     rung: AtomicUsize,
     trials: Trials,
-    foot_bytes: u32,
+    checks: Checks,
     stats: Arc<Stats>,
     packed: Sender<Packed>,
 }
@@ -66,7 +66,7 @@ impl Packers {
     /// Starts `threads` threads; `packed` has room for every foot that can have a buffer.
     pub(super) fn new(
         packing: Packing,
-        foot_bytes: u32,
+        checks: Checks,
         threads: usize,
         stats: Arc<Stats>,
         packed: Sender<Packed>,
@@ -76,7 +76,7 @@ impl Packers {
             spare: Box::default(),
         })?;
         let (rung, trials) = (AtomicUsize::new(0), Trials::default());
-        Ok(Arc::new(Packers { team, packing, rung, trials, foot_bytes, stats, packed }))
+        Ok(Arc::new(Packers { team, packing, rung, trials, checks, stats, packed }))
     }
 
     /// From now on packing takes this step of the ladder, if it is adaptive; feet that wait for a thread do too.
@@ -96,7 +96,7 @@ impl Packers {
     /// Packs a foot: here if it only wants its check, else on one of the threads.
     pub(super) fn pack(self: &Arc<Packers>, raw: Raw) {
         if self.packing() == Packing::None || self.trials.skips() {
-            let check = foot_check(self.foot_bytes, raw.offset, &raw.buffer[..raw.bytes]);
+            let check = self.checks.foot(raw.offset, &raw.buffer[..raw.bytes]);
             let bytes = raw.bytes;
             return self.hand_on(Packed::new(raw, check, Codec::Raw, bytes));
         }
@@ -120,11 +120,11 @@ impl Packers {
 
 impl Thread {
     fn pack(&mut self, mut raw: Raw, packers: &Packers) -> Packed {
-        let (bytes, foot_bytes) = (raw.bytes, packers.foot_bytes);
+        let bytes = raw.bytes;
         self.packer.set_packing(packers.packing());
-        let check = foot_check(foot_bytes, raw.offset, &raw.buffer[..bytes]);
+        let check = packers.checks.foot(raw.offset, &raw.buffer[..bytes]);
         if self.spare.is_empty() {
-            self.spare = vec![0; packed_bound(foot_bytes)].into_boxed_slice();
+            self.spare = vec![0; packed_bound(packers.checks.foot_bytes)].into_boxed_slice();
         }
         let shorter = self.packer.pack(&raw.buffer[..bytes], &mut self.spare);
         let pays = packers.packing != Packing::Adapt

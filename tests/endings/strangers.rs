@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use viamillipede::digest::foot_check;
+use viamillipede::digest::Checks;
 use viamillipede::foot::{Codec, FootHeader};
 use viamillipede::proto::frame::{Ack, Done, End as StreamEnd, Frame, Ping};
 use viamillipede::proto::hello::{Answer, Hello, HelloKind, RefusalKind, Role, SessionId};
@@ -171,7 +171,7 @@ fn a_foot_that_comes_before_it_was_allowed_is_not_in_the_way_of_the_right_one() 
     let hello = Hello { kind: HelloKind::Join, worker: 3, ..relay.hello() };
     let offset = 40 * u64::from(FOOT);
     let payload = vec![7; FOOT as usize];
-    let check = foot_check(FOOT, offset, &payload).check;
+    let check = Checks { foot_bytes: FOOT, verify: false }.foot(offset, &payload).check;
     let header = FootHeader {
         id: 40,
         offset,
