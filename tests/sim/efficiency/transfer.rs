@@ -120,6 +120,11 @@ impl Scores {
         self.note(&format!("{name}: {feet} feet, at most {most}"), feet <= most);
     }
 
+    /// It put `feet` where there should be `least`.
+    pub(super) fn feet_at_least(&mut self, name: &str, feet: usize, least: usize) {
+        self.note(&format!("{name}: {feet} feet, at least {least}"), feet >= least);
+    }
+
     fn note(&mut self, line: &str, is_met: bool) {
         if !is_met {
             self.misses.push(line.to_owned());

@@ -1,7 +1,9 @@
 //! Equal links, many workers, and long fat ways.
 
-use super::time_of;
-use super::transfer::{FOOT, MB, Scores, fluid, link, longest_rtt, sending_time, transfer};
+use super::transfer::{
+    FOOT, MB, Scores, feet_on, first_send, fluid, link, longest_rtt, sending_time, transfer,
+};
+use super::{run, time_of};
 use crate::sim::agenda::{MS, SECOND};
 use crate::sim::plan::LinkPlan;
 
@@ -50,24 +52,30 @@ fn sixty_four_workers_do_not_stand_in_one_another_s_way() {
 #[test]
 fn a_long_fat_way_is_filled_as_the_windows_open() {
     let mut scores = Scores::default();
-    for congestion in [false, true] {
-        for workers in [4, 16] {
-            let links = [link(10_000, 100, workers)];
-            let bytes = 10_000 * MB;
+    for (gbit, workers) in [(10, 4), (10, 16), (100, 4)] {
+        for congestion in [false, true] {
+            let links = [link(gbit * 1_000, 100, workers)];
+            let bytes = gbit * 1_000 * MB; // 8 s
             let mut plan = transfer(&links, bytes, congestion);
-            plan.chunk_bytes = 256 << 10;
-            plan.kernel_bytes = 1 << 20; // room for the chunks; 0.8 ms of the link
-            plan.window_feet = 1_024;
-            plan.buffers = 1_024;
+            plan.chunk_bytes = (gbit << 20) / 40;
+            plan.kernel_bytes = 4 * plan.chunk_bytes; // 0.8 ms of the link
+            plan.window_feet = gbit * 100;
+            plan.buffers = gbit * 100;
             let product = links[0].bytes_per_second * 2 * links[0].delay / SECOND;
             let doublings = |from: u64| (product as f64 / from as f64).log2().ceil() as u64;
             let opening = doublings(plan.open_feet * FOOT / 2);
             let slow_start = if congestion { doublings(workers as u64 * 14_600) } else { 0 };
             let rounds = opening.max(slow_start) + 1;
             let least = fluid(&plan, bytes) * 100 / 95;
-            let name = format!("{workers} workers, congestion {congestion}");
-            let time = sending_time(&plan);
-            scores.at_most(&name, time, least + rounds * longest_rtt(&links));
+            let name = format!("{gbit} Gbit/s, {workers} workers, congestion {congestion}");
+            let summary = run(&plan);
+            let began = first_send(&summary);
+            let opened = began + rounds * longest_rtt(&links);
+            scores.at_most(&name, summary.last_ack - began, opened - began + least);
+            // Then nothing is lost any more.
+            let feet = feet_on(&summary, 0, opened..opened + 4 * SECOND);
+            let full = 4 * links[0].bytes_per_second / FOOT;
+            scores.feet_at_least(&format!("{name}, once open"), feet, full as usize * 95 / 100);
         }
     }
     scores.judge();
