@@ -3,12 +3,12 @@
 //! The links come from the command that the variable NETLAB names. Where there is none, or no root to run
 //! it, these tests say so and end.
 
-use crate::harness::{End, viamillipede};
+use crate::harness::{End, PROGRAM, viamillipede};
 use crate::transfers::stream::{Stream, pour_through};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::process::{self, Command, Stdio};
 
@@ -48,7 +48,11 @@ impl Lab {
 
     /// The program, in the namespace of this side.
     fn start(&self, side: &str, line: &str) -> End {
-        let program = viamillipede(line);
+        self.start_with(side, &viamillipede(line))
+    }
+
+    /// The same with these arguments.
+    fn start_with(&self, side: &str, program: &Command) -> End {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &format!("{}-{side}", self.prefix)]);
         command.arg(program.get_program()).args(program.get_args());
@@ -129,4 +133,29 @@ fn a_receiver_that_dials_uses_a_link_again_that_is_back() {
         lab.run(&["mend", "2"]);
         hears(rx, " is back", 1);
     });
+}
+
+/// What takes the place of ssh starts the far end in the namespace of the other side.
+#[test]
+fn ssh_carries_the_stream_where_the_direct_way_swallows_everything() {
+    let Some(lab) = Lab::up('c') else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name| folder.path().join(name);
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number / 7) as u8).collect();
+    fs::write(at("stream"), &bytes).expect("a file");
+    let far = format!("{}-rx", lab.prefix);
+    let script =
+        format!("[ \"$1\" = -G ] && exit 1\nexec ip netns exec {far} \"$2\" remote --stdio\n");
+    fs::write(at("ssh"), script).expect("a file");
+    lab.run(&["cut", "2"]);
+    let mut rx = viamillipede("rx --ssh far 10.77.2.2:0 --remote-path");
+    rx.args([PROGRAM, "-e", &format!("sh {}", at("ssh").display())]);
+    rx.arg("--input").arg(at("stream"));
+    let mut rx = lab.start_with("tx", &rx);
+    let mut came = Vec::new();
+    rx.stdout.take().expect("a pipe").read_to_end(&mut came).expect("a pipe can be read");
+    assert_eq!(rx.code(), 0, "{}", rx.said());
+    assert!(came == bytes, "{} bytes", came.len());
+    let said = "viamillipede: no direct connection to far for 3 s: using the ssh session itself";
+    assert!(rx.said().lines().any(|line| line == said), "{}", rx.said());
 }

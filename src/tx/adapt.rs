@@ -38,6 +38,8 @@ pub(super) struct Adapt {
     rung: usize,
     most_packing: u64,
     most_unsent: u64,
+    /// Feet that were read and wait for a packer or a connection, as last told.
+    queued: u64,
     span: Span,
     agreed: Agreed,
     /// When each step was last left, and how many feet a second there were on it.
@@ -53,6 +55,22 @@ struct Agreed {
     times: u32,
     since: Instant,
     feet: u32,
+    /// Feet that were queued at the beginning.
+    queued: u64,
+}
+
+impl Agreed {
+    fn new(verdict: Option<Wait>, since: Instant, queued: u64) -> Agreed {
+        Agreed { verdict, times: 0, since, feet: 0, queued }
+    }
+
+    /// How many feet a second went out, where enough were read to tell. (What only fills the queues is no
+    /// pace: after a step that would be most of it.)
+    fn rate(&self, now: Instant, queued: u64) -> Option<f64> {
+        let feet = f64::from(self.feet) + self.queued as f64 - queued as f64;
+        let time = (now - self.since).as_secs_f64();
+        (self.feet >= FEET_OF_A_RATE).then(|| feet.max(0.0) / time)
+    }
 }
 
 /// What was waited for since the last verdict.
@@ -60,13 +78,15 @@ struct Agreed {
 struct Span {
     since: Instant,
     feet: u32,
+    /// Feet that were queued at the beginning.
+    queued: u64,
     network: Duration,
     packers: Duration,
 }
 
 impl Span {
-    fn new(since: Instant) -> Span {
-        Span { since, feet: 0, network: Duration::ZERO, packers: Duration::ZERO }
+    fn new(since: Instant, queued: u64) -> Span {
+        Span { since, feet: 0, queued, network: Duration::ZERO, packers: Duration::ZERO }
     }
 
     /// What a good part of the time was spent waiting for.
@@ -87,15 +107,17 @@ impl Adapt {
             rung: FIRST,
             most_packing: ahead.max(2 * threads as u64),
             most_unsent: ahead.max(u64::from(workers) + 2),
-            span: Span::new(now),
-            agreed: Agreed { verdict: None, times: 0, since: now, feet: 0 },
+            queued: 0,
+            span: Span::new(now, 0),
+            agreed: Agreed::new(None, now, 0),
             known: [None; LADDER.len()],
             stale: (now, 0),
         }
     }
 
     /// What the next foot must wait for, where so many are being packed, and so many packed ones wait.
-    pub(super) fn must_wait(&self, packing_feet: u64, unsent_feet: u64) -> Option<Wait> {
+    pub(super) fn must_wait(&mut self, packing_feet: u64, unsent_feet: u64) -> Option<Wait> {
+        self.queued = packing_feet + unsent_feet;
         if unsent_feet >= self.most_unsent {
             return Some(Wait::Network);
         }
@@ -121,7 +143,7 @@ impl Adapt {
 
     fn look(&mut self, now: Instant) -> usize {
         if self.stale.1 > 0 && now < self.stale.0 {
-            self.span = Span::new(now);
+            self.span = Span::new(now, self.queued);
         } else if self.span.feet >= FEET || now - self.span.since >= SPAN {
             self.judge(now);
         }
@@ -129,16 +151,16 @@ impl Adapt {
     }
 
     fn judge(&mut self, now: Instant) {
-        let span = std::mem::replace(&mut self.span, Span::new(now));
+        let span = std::mem::replace(&mut self.span, Span::new(now, self.queued));
         let verdict = span.verdict(now);
         if verdict != self.agreed.verdict {
-            self.agreed = Agreed { verdict, times: 0, since: span.since, feet: 0 };
+            self.agreed = Agreed::new(verdict, span.since, span.queued);
         }
         self.agreed.times += 1;
         self.agreed.feet += span.feet;
         if self.agreed.times >= AGREED {
             self.step(now, verdict);
-            self.agreed = Agreed { verdict: None, times: 0, since: now, feet: 0 };
+            self.agreed = Agreed::new(None, now, self.queued);
         }
     }
 
@@ -150,8 +172,7 @@ impl Adapt {
             None => return,
         };
         let Some(known) = self.known.get(next) else { return };
-        let rate = (self.agreed.feet >= FEET_OF_A_RATE)
-            .then(|| f64::from(self.agreed.feet) / (now - self.agreed.since).as_secs_f64());
+        let rate = self.agreed.rate(now, self.queued);
         let is_slower = |(at, known)| now - at < MEMORY && rate.is_some_and(|rate| known < rate);
         if known.is_some_and(is_slower) {
             return;
@@ -177,6 +198,11 @@ impl Trials {
     pub(super) fn skips(&self) -> bool {
         // Between a look and the change another thread may have set it anew: one foot more or less.
         self.skip.fetch_update(Relaxed, Relaxed, |skip| skip.checked_sub(1)).is_ok()
+    }
+
+    /// Whether the last foot that was tried did not shrink.
+    pub(super) fn are_vain(&self) -> bool {
+        self.vain.load(Relaxed) > 0
     }
 
     /// A foot of so many bytes was packed into so many; says whether that is worth it.
@@ -308,7 +334,9 @@ mod tests {
             skipped.push((0..).take_while(|_| trials.skips()).count());
         }
         assert_eq!(skipped, [1, 2, 4, 8, 16, 16, 16]);
+        assert!(trials.are_vain());
         assert!(trials.pays(1000, 900));
+        assert!(!trials.are_vain());
         assert!(!trials.skips());
     }
 }

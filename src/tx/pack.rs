@@ -121,7 +121,9 @@ impl Packers {
 impl Thread {
     fn pack(&mut self, mut raw: Raw, packers: &Packers) -> Packed {
         let bytes = raw.bytes;
-        self.packer.set_packing(packers.packing());
+        // Whether feet shrink again the cheapest level tells as well.
+        let is_trial = packers.packing == Packing::Adapt && packers.trials.are_vain();
+        self.packer.set_packing(if is_trial { LADDER[1] } else { packers.packing() });
         let check = packers.checks.foot(raw.offset, &raw.buffer[..bytes]);
         if self.spare.is_empty() {
             self.spare = vec![0; packed_bound(packers.checks.foot_bytes)].into_boxed_slice();
