@@ -6,7 +6,7 @@
 //! it watches how full its queues are; here it is the time that is spent waiting for either, so there is always a verdict.) Knows no threads and no clock.
 
 use crate::codec::LADDER;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Where it begins: what is packed in vain on a fast way costs little, and what travels raw on a thin one much.
@@ -20,6 +20,9 @@ const FEET_OF_A_RATE: u32 = 4;
 const AGREED: u32 = 2;
 /// How fast the stream was on another step counts for this long; then that step is tried again.
 const MEMORY: Duration = Duration::from_secs(2);
+/// Harder packing was slower because of the packers, and what they pack has to change a lot if it was much slower: that
+/// counts for as many times as long as it was slower, up to this. (A way that has become thin shows in the pace here.)
+const LONGER: f64 = 4.0;
 /// Bytes that may wait for a packer, and packed ones that may wait for a connection, at least.
 const AHEAD_BYTES: u32 = 8 << 20;
 
@@ -40,6 +43,8 @@ pub(super) struct Adapt {
     most_unsent: u64,
     /// Feet that were read and wait for a packer or a connection, as last told.
     queued: u64,
+    /// Feet do not shrink now.
+    in_vain: bool,
     span: Span,
     agreed: Agreed,
     /// When each step was last left, and how many feet a second there were on it.
@@ -108,6 +113,7 @@ impl Adapt {
             most_packing: ahead.max(2 * threads as u64),
             most_unsent: ahead.max(u64::from(workers) + 2),
             queued: 0,
+            in_vain: false,
             span: Span::new(now, 0),
             agreed: Agreed::new(None, now, 0),
             known: [None; LADDER.len()],
@@ -122,6 +128,12 @@ impl Adapt {
             return Some(Wait::Network);
         }
         (packing_feet >= self.most_packing).then_some(Wait::Packers)
+    }
+
+    /// Whether the last foot that was packed did not shrink. No harder packing helps such feet; what they tell of the
+    /// way is nothing that those after them should start from.
+    pub(super) fn hear(&mut self, in_vain: bool) {
+        self.in_vain = in_vain;
     }
 
     /// The next foot has waited this long for that, until now; the step on the [`LADDER`] for what is packed from now on.
@@ -171,10 +183,16 @@ impl Adapt {
             Some(Wait::Packers) => self.rung.wrapping_sub(1),
             None => return,
         };
+        if self.in_vain && next > FIRST {
+            return; // to the first step: else nothing would be tried any more
+        }
         let Some(known) = self.known.get(next) else { return };
         let rate = self.agreed.rate(now, self.queued);
-        let is_slower = |(at, known)| now - at < MEMORY && rate.is_some_and(|rate| known < rate);
-        if known.is_some_and(is_slower) {
+        let is_slower = |(at, known): (Instant, f64), rate: f64| {
+            let times = if next > self.rung { (rate / known).clamp(1.0, LONGER) } else { 1.0 };
+            known < rate && now - at < MEMORY.mul_f64(times)
+        };
+        if known.zip(rate).is_some_and(|(known, rate)| is_slower(known, rate)) {
             return;
         }
         self.known[self.rung] = rate.map(|rate| (now, rate));
@@ -184,20 +202,38 @@ impl Adapt {
 }
 
 /// Feet that do not shrink, and how many of those after them travel raw without a trial. Shared by the packing threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Trials {
     vain: AtomicU32,
     skip: AtomicU32,
+    began: Instant,
+    /// When a foot was last tried, in milliseconds after the beginning.
+    tried_ms: AtomicU64,
 }
 
 impl Trials {
-    /// Most feet that are not tried.
-    const MOST: u32 = 16;
+    /// Two to the power of this: most feet that are not tried.
+    const DOUBLINGS: u32 = 5;
+    /// However few they were, one is tried after this time.
+    const LONGEST: Duration = Duration::from_millis(500);
+
+    /// Everything is tried.
+    pub(super) fn new(began: Instant) -> Trials {
+        let (vain, skip, tried_ms) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU64::new(0));
+        Trials { vain, skip, began, tried_ms }
+    }
 
     /// Whether the next foot is to travel raw; each call is one foot.
-    pub(super) fn skips(&self) -> bool {
+    pub(super) fn skips(&self, now: Instant) -> bool {
+        let ms = now.saturating_duration_since(self.began).as_millis() as u64;
+        let is_due =
+            ms.saturating_sub(self.tried_ms.load(Relaxed)) >= Self::LONGEST.as_millis() as u64;
         // Between a look and the change another thread may have set it anew: one foot more or less.
-        self.skip.fetch_update(Relaxed, Relaxed, |skip| skip.checked_sub(1)).is_ok()
+        if !is_due && self.skip.fetch_update(Relaxed, Relaxed, |skip| skip.checked_sub(1)).is_ok() {
+            return true;
+        }
+        self.tried_ms.store(ms, Relaxed);
+        false
     }
 
     /// Whether the last foot that was tried did not shrink.
@@ -212,8 +248,8 @@ impl Trials {
             self.vain.store(0, Relaxed);
             self.skip.store(0, Relaxed);
         } else {
-            let vain = self.vain.fetch_add(1, Relaxed).min(u32::BITS - 1);
-            self.skip.store((1 << vain.min(4)).min(Self::MOST), Relaxed);
+            let vain = self.vain.fetch_add(1, Relaxed);
+            self.skip.store(1 << vain.min(Self::DOUBLINGS), Relaxed);
         }
         pays
     }
@@ -327,16 +363,41 @@ mod tests {
 
     #[test]
     fn what_does_not_shrink_is_tried_less_and_less_and_never_given_up() {
-        let trials = Trials::default();
+        let now = Instant::now();
+        let trials = Trials::new(now);
         let mut skipped = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..8 {
             assert!(!trials.pays(1000, 980));
-            skipped.push((0..).take_while(|_| trials.skips()).count());
+            skipped.push((0..).take_while(|_| trials.skips(now)).count());
         }
-        assert_eq!(skipped, [1, 2, 4, 8, 16, 16, 16]);
+        assert_eq!(skipped, [1, 2, 4, 8, 16, 32, 32, 32]);
+        // A slow stream has few feet.
+        assert!(!trials.pays(1000, 980));
+        assert!(trials.skips(now + Duration::from_millis(400)));
+        assert!(!trials.skips(now + Duration::from_millis(500)));
+        assert!(trials.skips(now + Duration::from_millis(900)));
         assert!(trials.are_vain());
         assert!(trials.pays(1000, 900));
         assert!(!trials.are_vain());
-        assert!(!trials.skips());
+        assert!(!trials.skips(now));
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_not_packed_harder() {
+        let start = Instant::now();
+        let mut adapt = Adapt::new(2, 4, 1 << 20, start);
+        adapt.hear(true);
+        let mut rung = FIRST;
+        for foot in 0..1000 {
+            rung = adapt.waited(start + SPAN * foot, Wait::Network, SPAN);
+            adapt.next(start + SPAN * foot);
+        }
+        assert_eq!(rung, FIRST);
+        adapt.hear(false);
+        for foot in 1000..1100 {
+            rung = adapt.waited(start + SPAN * foot, Wait::Network, SPAN);
+            adapt.next(start + SPAN * foot);
+        }
+        assert_eq!(rung, LADDER.len() - 1);
     }
 }

@@ -17,6 +17,7 @@ use crate::team::Team;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 /// Memory for the contexts of all packing threads together, in bytes: what is left of the promise
 /// (96 MiB beside the window) when all else is counted.
@@ -75,7 +76,7 @@ impl Packers {
             packer: Packer::new(packing),
             spare: Box::default(),
         })?;
-        let (rung, trials) = (AtomicUsize::new(0), Trials::default());
+        let (rung, trials) = (AtomicUsize::new(0), Trials::new(Instant::now()));
         Ok(Arc::new(Packers { team, packing, rung, trials, checks, stats, packed }))
     }
 
@@ -93,9 +94,14 @@ impl Packers {
         }
     }
 
+    /// Whether the last foot that was packed did not shrink.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.trials.are_vain()
+    }
+
     /// Packs a foot: here if it only wants its check, else on one of the threads.
     pub(super) fn pack(self: &Arc<Packers>, raw: Raw) {
-        if self.packing() == Packing::None || self.trials.skips() {
+        if self.packing() == Packing::None || self.trials.skips(Instant::now()) {
             let check = self.checks.foot(raw.offset, &raw.buffer[..raw.bytes]);
             let bytes = raw.bytes;
             return self.hand_on(Packed::new(raw, check, Codec::Raw, bytes));

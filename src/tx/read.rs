@@ -167,6 +167,7 @@ impl Reader {
     fn adapt(&mut self) -> io::Result<bool> {
         let Some(adapt) = &mut self.adapt else { return Ok(true) };
         let stats = &self.stats;
+        adapt.hear(self.packers.is_in_vain());
         while let Some(wait) = adapt.must_wait(stats.packing_feet.now(), stats.unsent_feet.now()) {
             let since = Instant::now();
             if self.cancel.sleep(GLANCE)? {
