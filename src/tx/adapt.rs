@@ -183,8 +183,9 @@ impl Adapt {
             Some(Wait::Packers) => self.rung.wrapping_sub(1),
             None => return,
         };
+        // (From no packing to the first step it goes all the same: else nothing would be tried any more.)
         if self.in_vain && next > FIRST {
-            return; // to the first step: else nothing would be tried any more
+            return;
         }
         let Some(known) = self.known.get(next) else { return };
         let rate = self.agreed.rate(now, self.queued);
