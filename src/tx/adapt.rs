@@ -354,6 +354,14 @@ mod tests {
     }
 
     #[test]
+    fn what_fills_the_queues_is_no_pace() {
+        let since = Instant::now();
+        let agreed = Agreed { feet: 20, ..Agreed::new(None, since, 2) };
+        let rate = |queued| agreed.rate(since + Duration::from_secs(2), queued);
+        assert_eq!([rate(2), rate(10), rate(0)], [Some(10.0), Some(6.0), Some(11.0)]);
+    }
+
+    #[test]
     fn who_waits_for_nothing_stays_where_he_is() {
         let start = Instant::now();
         let mut adapt = Adapt::new(2, 4, 1 << 20, start);
