@@ -3,6 +3,10 @@
 //! Last in, first out, so that a stream that needs few buffers keeps to those few, and they stay in
 //! cache; a buffer is made when it is first needed. Does not know what is in a buffer.
 
+mod slab;
+
+use bytes::BytesMut;
+use slab::Slab;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -17,13 +21,13 @@ struct Shared {
     state: Mutex<State>,
     returned: Condvar,
     count: usize,
-    buffer_bytes: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    free: Vec<Box<[u8]>>,
+    free: Vec<BytesMut>,
     made: usize,
+    slab: Slab,
     /// Threads that wait for a buffer. Where there are none a return needs no call of the system.
     waiting: usize,
     closed: bool,
@@ -32,8 +36,10 @@ struct State {
 impl Pool {
     /// A pool of `count` buffers of `buffer_bytes` each, none of them made yet.
     pub fn new(count: usize, buffer_bytes: usize) -> Pool {
-        let state = Mutex::new(State::default());
-        Pool { shared: Arc::new(Shared { state, returned: Condvar::new(), count, buffer_bytes }) }
+        let slab = Slab::new(count, buffer_bytes);
+        let state = State { free: Vec::new(), made: 0, slab, waiting: 0, closed: false };
+        let (state, returned) = (Mutex::new(state), Condvar::new());
+        Pool { shared: Arc::new(Shared { state, returned, count }) }
     }
 
     /// A buffer, as soon as there is one; `None` once the pool is closed.
@@ -67,7 +73,7 @@ impl Pool {
         let bytes = state.free.pop().or_else(|| {
             (state.made < self.shared.count).then(|| {
                 state.made += 1;
-                vec![0; self.shared.buffer_bytes].into_boxed_slice()
+                state.slab.cut()
             })
         })?;
         Some(Buffer { bytes, pool: Arc::clone(&self.shared) })
@@ -84,13 +90,18 @@ impl Shared {
 /// A buffer on loan; it returns to its pool when dropped. Its bytes are what the last user left.
 #[derive(Debug)]
 pub struct Buffer {
-    bytes: Box<[u8]>,
+    bytes: BytesMut,
     pool: Arc<Shared>,
 }
 
 impl Buffer {
+    /// Memory of the same length that is no buffer of the pool: whoever takes it counts it.
+    pub fn spare(&self) -> BytesMut {
+        self.pool.lock().slab.cut()
+    }
+
     /// Exchanges the memory for another piece of the same length, without a copy.
-    pub fn swap(&mut self, other: &mut Box<[u8]>) {
+    pub fn swap(&mut self, other: &mut BytesMut) {
         assert_eq!(self.bytes.len(), other.len(), "buffers of one pool are of one length");
         std::mem::swap(&mut self.bytes, other);
     }
@@ -133,6 +144,11 @@ impl Filled {
     pub fn new(buffer: Buffer, bytes: usize) -> Filled {
         assert!(bytes <= buffer.len(), "no buffer is filled beyond its end");
         Filled { buffer, bytes }
+    }
+
+    /// As [`Buffer::spare`].
+    pub fn spare(&self) -> BytesMut {
+        self.buffer.spare()
     }
 
     /// The whole buffer.

@@ -15,6 +15,7 @@ use crate::proto::WorkerId;
 use crate::proto::hello::{Settled, min_window_feet};
 use crate::stats::Stats;
 use crate::team::{self, Team};
+use bytes::BytesMut;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
@@ -56,14 +57,14 @@ struct Shared {
 /// What one thread keeps from foot to foot.
 struct Thread {
     unpacker: Unpacker,
-    spare: Box<[u8]>,
+    spare: BytesMut,
 }
 
 impl Intake {
     pub(super) fn new(window_bytes: u64, stats: Arc<Stats>) -> Result<Arc<Intake>, Error> {
         // Bounded all the same: one message for each foot that has a buffer, and rayon never waits.
         let (out, unpacked) = unbounded();
-        let keep = || Thread { unpacker: Unpacker::new(), spare: Box::default() };
+        let keep = || Thread { unpacker: Unpacker::new(), spare: BytesMut::new() };
         // With fewer feet than threads need, `settle` counts the spares; with the smallest window,
         // six feet, that leaves two threads.
         let threads =
@@ -207,7 +208,7 @@ impl Thread {
     ) -> Option<(Filled, FootCheck)> {
         let raw_bytes = header.raw_bytes as usize;
         if self.spare.is_empty() {
-            self.spare = vec![0; packed_bound(checks.foot_bytes)].into_boxed_slice();
+            self.spare = payload.spare();
         }
         self.unpacker.unpack(header.codec, &payload, &mut self.spare[..raw_bytes]).ok()?;
         let mut buffer = payload.into_buffer();

@@ -7,13 +7,14 @@
 //! order of the stream.
 
 use super::adapt::Trials;
-use crate::codec::{LADDER, Packer, Packing, packed_bound, packer_bytes};
+use crate::codec::{LADDER, Packer, Packing, packer_bytes};
 use crate::digest::{Checks, FootCheck};
 use crate::error::Error;
 use crate::foot::{Codec, FootHeader, Hash};
 use crate::pool::{Buffer, Filled};
 use crate::stats::Stats;
 use crate::team::Team;
+use bytes::BytesMut;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -55,7 +56,7 @@ pub(super) struct Packers {
 struct Thread {
     packer: Packer,
     /// Empty until it is first needed.
-    spare: Box<[u8]>,
+    spare: BytesMut,
 }
 
 /// How many threads may pack at once, so that their contexts stay within bounds.
@@ -74,7 +75,7 @@ impl Packers {
     ) -> Result<Arc<Packers>, Error> {
         let team = Team::new("pack", threads, || Thread {
             packer: Packer::new(packing),
-            spare: Box::default(),
+            spare: BytesMut::new(),
         })?;
         let (rung, trials) = (AtomicUsize::new(0), Trials::new(Instant::now()));
         Ok(Arc::new(Packers { team, packing, rung, trials, checks, stats, packed }))
@@ -132,7 +133,7 @@ impl Thread {
         self.packer.set_packing(if is_trial { LADDER[1] } else { packers.packing() });
         let check = packers.checks.foot(raw.offset, &raw.buffer[..bytes]);
         if self.spare.is_empty() {
-            self.spare = vec![0; packed_bound(packers.checks.foot_bytes)].into_boxed_slice();
+            self.spare = raw.buffer.spare();
         }
         let shorter = self.packer.pack(&raw.buffer[..bytes], &mut self.spare);
         let pays = packers.packing != Packing::Adapt
