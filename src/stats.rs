@@ -139,6 +139,8 @@ pub struct Stats {
     pub(crate) unpacking_feet: Figure,
     /// Packed feet that no worker has taken.
     pub(crate) unsent_feet: Figure,
+    /// Their payloads, as packed.
+    pub(crate) unsent_bytes: Figure,
     /// Connections that wait for their turn under `--rate`.
     pub(crate) held_workers: Figure,
     /// For how many microseconds they have waited for it, all together.
@@ -199,6 +201,7 @@ impl Stats {
             rung: Figure::default(),
             unpacking_feet: Figure::default(),
             unsent_feet: Figure::default(),
+            unsent_bytes: Figure::default(),
             held_workers: Figure::default(),
             held_us: Figure::default(),
             window_blocked: Flag::default(),

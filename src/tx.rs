@@ -95,7 +95,8 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
         packed_out,
     )?;
     let adapt = (config.packaging.packing == Packing::Adapt).then(|| {
-        adapt::Adapt::new(budget.threads, settled.workers, settled.foot_bytes, Instant::now())
+        let (workers, foot_bytes) = (settled.workers, settled.foot_bytes);
+        adapt::Adapt::new(budget.threads, workers, budget.feet, foot_bytes, Instant::now())
     });
     let flow = source.start();
     let remains = flow.as_ref().map_or_else(|_| Remains::none(), Flow::remains);

@@ -348,6 +348,7 @@ impl Sender {
         Backlog {
             unacked_feet: self.feet.len() as u64,
             unsent_feet,
+            unsent_bytes: self.backlog_bytes,
             window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
             sink_blocked: self.sink_blocked,
             written_bytes: self.written_bytes,
@@ -431,6 +432,8 @@ pub struct Backlog {
     pub unacked_feet: u64,
     /// Feet that wait for a worker.
     pub unsent_feet: u64,
+    /// Their payloads' bytes.
+    pub unsent_bytes: u64,
     /// The next foot does not fit into the receiver's window.
     pub window_blocked: bool,
     /// The receiver says that its sink is what blocks.

@@ -251,6 +251,7 @@ impl Dispatch {
         let (backlog, counts) = (self.sender.backlog(), self.sender.counts());
         self.stats.unacked_feet.set(backlog.unacked_feet);
         self.stats.unsent_feet.set(backlog.unsent_feet);
+        self.stats.unsent_bytes.set(backlog.unsent_bytes);
         self.stats.window_blocked.set(backlog.window_blocked);
         self.stats.sink_blocked.set(backlog.sink_blocked);
         self.stats.stream_bytes.set(backlog.written_bytes);

@@ -5,7 +5,7 @@
 //! digested here, where the stream is in order. The end of a source counts once it has said that it is one.
 //! Does not know what happens to a foot.
 
-use super::adapt::Adapt;
+use super::adapt::{Adapt, Ahead};
 use super::pack::{Packers, Raw};
 use crate::cancel::{Cancel, wait};
 use crate::digest::{ShortFeet, Stretch, is_full};
@@ -167,9 +167,15 @@ impl Reader {
     fn adapt(&mut self) -> io::Result<bool> {
         let Some(adapt) = &mut self.adapt else { return Ok(true) };
         let stats = &self.stats;
-        adapt.hear(self.packers.is_in_vain());
-        while let Some(wait) = adapt.must_wait(stats.packing_feet.now(), stats.unsent_feet.now()) {
-            let since = Instant::now();
+        let ahead = || Ahead {
+            packing_feet: stats.packing_feet.now(),
+            unsent_feet: stats.unsent_feet.now(),
+            unsent_bytes: stats.unsent_bytes.now(),
+            packed_bytes: stats.packed_bytes.now(),
+        };
+        let mut since = Instant::now();
+        adapt.hear(since, self.packers.is_in_vain());
+        while let Some(wait) = adapt.must_wait(since, ahead()) {
             if self.cancel.sleep(GLANCE)? {
                 return Ok(false);
             }
@@ -177,6 +183,7 @@ impl Reader {
                 let now = Instant::now();
                 self.packers.set_rung(adapt.waited(now, wait, now - since));
             }
+            since = Instant::now();
         }
         self.packers.set_rung(adapt.next(Instant::now()));
         Ok(true)
