@@ -64,14 +64,15 @@ impl Share {
         Share { limit, worker, link, stats, granted, turn, held_since, last_full, is_held }
     }
 
-    /// Whether some of a foot may be written now; if not, when to ask again is its [`Share::turn`].
-    pub(super) fn opens(&mut self) -> bool {
+    /// Whether some of a foot, one that was begun or a new one, may be written now; if not, when to ask again
+    /// is its [`Share::turn`].
+    pub(super) fn opens(&mut self, has_begun: bool) -> bool {
         let Some(limit) = &self.limit else { return true };
         if self.granted > 0 {
             return true;
         }
         let now = Instant::now();
-        let turn = limit.bucket().ask(now, self.worker, self.link);
+        let turn = limit.bucket().ask(now, self.worker, self.link, has_begun);
         match turn {
             Turn::Now(bytes) => {
                 self.granted = bytes;

@@ -287,7 +287,7 @@ impl Worker {
 
     /// Whether some of a foot may be written now, as far as the limit goes.
     fn may_write(&mut self) -> Result<bool, Ended> {
-        let opens = self.share.opens();
+        let opens = self.share.opens(self.foot.is_some());
         self.tell_held()?;
         Ok(opens)
     }

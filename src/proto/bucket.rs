@@ -19,9 +19,9 @@ const MOST: u64 = 256 << 10;
 const LATE: Duration = Duration::from_millis(10);
 /// Nobody is as late as this: the stream stood still, or the whole process. That is made up for by nothing.
 const STOPPED: Duration = Duration::from_millis(100);
-/// A less preferred link's turn comes as if it had asked so much later for each link before it, but for
-/// at most [`FURTHEST`] of them: so the first has what it can take, and no other starves with half a foot
-/// on its way.
+/// A less preferred link's turn to begin a foot comes as if it had asked so much later for each link before
+/// it, but for at most [`FURTHEST`] of them: so the first has what it can take, and no other starves. (What
+/// it has begun goes on as on any other: the stream cannot go on without that foot.)
 const DEFERENCE: Duration = Duration::from_secs(1);
 const FURTHEST: u16 = 5;
 
@@ -59,10 +59,12 @@ impl Bucket {
         self.bytes_per_second = bytes_per_second;
     }
 
-    /// Asks for a slice, for a connection on this link. What is not used of it must be given back.
-    pub fn ask(&mut self, now: Instant, worker: WorkerId, link: LinkId) -> Turn {
+    /// Asks for a slice, for a connection on this link, to begin a foot or to go on with it. What is not
+    /// used of it must be given back.
+    pub fn ask(&mut self, now: Instant, worker: WorkerId, link: LinkId, has_begun: bool) -> Turn {
         self.forget_the_past(now);
-        let fresh = (now + DEFERENCE * u32::from(link.0.min(FURTHEST)), worker);
+        let links_before = if has_begun { 0 } else { link.0.min(FURTHEST) };
+        let fresh = (now + DEFERENCE * u32::from(links_before), worker);
         let place = *self.places.entry(worker).or_insert(fresh);
         self.drop_late(now, place);
         let ahead = u32::try_from(self.queue.range(..place).count()).unwrap_or(u32::MAX);

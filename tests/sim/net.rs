@@ -308,13 +308,22 @@ impl Link {
     }
 }
 
+/// The frame at hand.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    /// Bytes that are not yet in the kernel.
+    rest: u64,
+    is_foot: bool,
+    /// Some of it is in the kernel.
+    is_touched: bool,
+}
+
 /// One direction of one connection; its places count bytes since it came up.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
     control: VecDeque<Frame>,
     feet: VecDeque<FootHeader>,
-    /// Bytes of the frame at hand that are not yet in the kernel, and whether it is a foot.
-    begun: Option<(u64, bool)>,
+    begun: Option<Begun>,
     congestion: Option<Congestion>,
     share: Share,
     /// Bytes that went to the kernel, to the link, over the line, and arrived.
@@ -384,38 +393,34 @@ impl Pipe {
     fn admit(
         &mut self,
         kernel_bytes: u64,
-        mut allow: impl FnMut(&mut Share, u64, bool) -> u64,
+        mut allow: impl FnMut(&mut Share, u64, Begun) -> u64,
     ) -> usize {
         let mut written = 0;
         loop {
-            let (rest, is_foot) = match self.begun {
-                Some(begun) => begun,
-                None => match self.begin() {
-                    Some(begun) => begun,
-                    None => return written,
-                },
-            };
-            let room = rest.min(kernel_bytes - self.kernel_bytes());
-            let taken = allow(&mut self.share, room, is_foot);
+            let Some(begun) = self.begun.or_else(|| self.begin()) else { return written };
+            let room = begun.rest.min(kernel_bytes - self.kernel_bytes());
+            let taken = allow(&mut self.share, room, begun);
             self.admitted += taken;
-            self.begun = Some((rest - taken, is_foot)).filter(|(rest, _)| *rest > 0);
+            let rest = begun.rest - taken;
+            let is_touched = begun.is_touched || taken > 0;
+            self.begun = (rest > 0).then_some(Begun { rest, is_touched, ..begun });
             if taken == 0 {
                 return written;
             }
             if self.begun.is_some() {
                 continue; // there may be more, or else it is noticed
             }
-            written += usize::from(is_foot);
+            written += usize::from(begun.is_foot);
         }
     }
 
     /// Takes the next frame from the worker's queue: control first.
-    fn begin(&mut self) -> Option<(u64, bool)> {
+    fn begin(&mut self) -> Option<Begun> {
         let control = self.control.pop_front();
         let frame = control.or_else(|| self.feet.pop_front().map(Frame::Foot))?;
         let (head, payload) = wire_bytes(&frame);
         self.marks.push_back((self.admitted + head + payload, payload, frame));
-        Some((head + payload, payload > 0))
+        Some(Begun { rest: head + payload, is_foot: payload > 0, is_touched: false })
     }
 
     fn take_arrived(&mut self, now: u64) -> Vec<Frame> {

@@ -17,12 +17,15 @@ struct Habit {
     takes: u64,
     /// Each wake-up is late by up to this.
     late: Duration,
+    /// It goes on with one endless foot, instead of beginning one each time.
+    has_begun: bool,
 }
 
 /// A socket holds what it takes in this time.
 const HOLDS: Duration = Duration::from_millis(20);
 const ALL: u64 = u64::MAX / 4;
-const PROMPT: Habit = Habit { link: 0, takes: ALL, late: Duration::from_micros(200) };
+const PROMPT: Habit =
+    Habit { link: 0, takes: ALL, late: Duration::from_micros(200), has_begun: false };
 
 /// Connections that always have something to write.
 struct World {
@@ -74,7 +77,8 @@ impl World {
     /// One connection asks, and writes what it may; returns when it asks again.
     fn act(&mut self, worker: usize) -> Instant {
         let (now, habit) = (self.now, self.habits[worker]);
-        match self.bucket.ask(now, WorkerId(worker as u32), LinkId(habit.link)) {
+        let (worker_id, link) = (WorkerId(worker as u32), LinkId(habit.link));
+        match self.bucket.ask(now, worker_id, link, habit.has_begun) {
             Turn::Now(bytes) => {
                 self.writes.push((now, worker, bytes));
                 let busy = Duration::from_secs_f64(bytes as f64 / habit.takes as f64);
@@ -210,6 +214,16 @@ fn the_first_link_has_what_it_can_take_and_no_other_starves() {
     assert!((39_000_000..44_000_000).contains(&others), "{others} of 100 MB");
 }
 
+/// The stream cannot go on without it.
+#[test]
+fn a_foot_that_was_begun_on_a_later_link_goes_on_like_any_other() {
+    let second = Habit { link: 1, has_begun: true, ..PROMPT };
+    let mut world = World::new(10_000_000, vec![PROMPT, PROMPT, PROMPT, second]);
+    world.run(SECOND);
+    let written = world.written_by(3);
+    assert!((2_400_000..2_600_000).contains(&written), "{written} of 10 MB");
+}
+
 #[test]
 fn a_rate_far_above_what_is_written_makes_nobody_wait() {
     let habit = Habit { takes: 500_000_000, ..PROMPT };
@@ -223,7 +237,7 @@ fn a_rate_far_above_what_is_written_makes_nobody_wait() {
 fn what_is_given_back_is_anothers_and_what_does_not_ask_counts() {
     let start = Instant::now();
     let mut bucket = Bucket::new(1_000_000, start);
-    let ask = |bucket: &mut Bucket, worker| bucket.ask(start, WorkerId(worker), LinkId(0));
+    let ask = |bucket: &mut Bucket, worker| bucket.ask(start, WorkerId(worker), LinkId(0), false);
     assert_eq!(ask(&mut bucket, 0), Turn::Now(4_000));
     assert_eq!(ask(&mut bucket, 1), Turn::At(start + 4 * MS));
     bucket.give_back(4_000);

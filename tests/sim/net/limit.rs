@@ -37,9 +37,9 @@ impl Net {
             return;
         };
         let (now, turn, before) = (agenda.now, pipe.share.turn, pipe.admitted);
-        let written = pipe.admit(self.kernel_bytes, |share, wanted, is_foot| {
-            if is_foot {
-                return limit.allow(now, (conn, link), share, wanted);
+        let written = pipe.admit(self.kernel_bytes, |share, wanted, begun| {
+            if begun.is_foot {
+                return limit.allow(now, (conn, link, begun.is_touched), share, wanted);
             }
             limit.charge(now, wanted);
             wanted
@@ -66,7 +66,7 @@ impl Limit {
     fn allow(
         &mut self,
         now: u64,
-        (conn, link): (usize, usize),
+        (conn, link, has_begun): (usize, usize, bool),
         share: &mut Share,
         wanted: u64,
     ) -> u64 {
@@ -77,7 +77,8 @@ impl Limit {
         }
         if share.granted == 0 {
             let at = self.base + Duration::from_nanos(now);
-            match self.bucket.ask(at, WorkerId(conn as u32), LinkId(link as u16)) {
+            let (worker, link) = (WorkerId(conn as u32), LinkId(link as u16));
+            match self.bucket.ask(at, worker, link, has_begun) {
                 Turn::Now(bytes) => (share.granted, share.turn) = (bytes, None),
                 Turn::At(at) => share.turn = Some((at - self.base).as_nanos() as u64),
             }
