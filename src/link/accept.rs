@@ -292,7 +292,7 @@ impl Door {
         welcome: &Welcome,
         answer: &Answer,
     ) -> io::Result<()> {
-        let Caller { channel, peer, origin, heard, .. } = caller;
+        let Caller { mut channel, peer, origin, heard, .. } = caller;
         let outbox = self.outbox()?;
         let (work, works) = bounded::<(Worker, Event)>(1);
         let events = self.crew.events.clone();
@@ -307,6 +307,7 @@ impl Door {
         trace!(%peer, worker = id.0, link = link.0, kind = ?hello.kind, "caller has said hello");
         let row = self.crew.stats.join(id, link, peer.to_string());
         let inlet = (self.crew.inlet)(&welcome.settled);
+        channel.share(welcome.settled.workers);
         let made = Worker::new(id, channel, heard, outbox, inlet, row, self.crew.clone());
         let made = made.and_then(|mut made| say(made.0.channel(), answer).map(|()| made));
         let (worker, handle) = made.inspect_err(|_| self.crew.stats.leave(id))?;

@@ -24,6 +24,13 @@ impl Channel {
         Ok(Channel { socket, session, sent_bytes: 0, received_bytes: 0 })
     }
 
+    /// There are up to so many like this one, which share what memory they take.
+    pub fn share(&mut self, connections: u16) {
+        if let Some(session) = &mut self.session {
+            session.share(connections);
+        }
+    }
+
     /// Goes on with the handshake, if there is one; `WouldBlock` until it is done.
     pub fn open(&mut self) -> io::Result<()> {
         while let Some(session) = &mut self.session {

@@ -254,7 +254,8 @@ impl Dialler {
 
     /// Is the worker until the connection ends; says whether it was a good one.
     fn carry(&self, greeted: Greeted, settled: Settled) -> io::Result<bool> {
-        let Greeted { channel, peer, read_ahead, rtt, outbox, claim: _claim, .. } = greeted;
+        let Greeted { mut channel, peer, read_ahead, rtt, outbox, claim: _claim, .. } = greeted;
+        channel.share(settled.workers);
         let id = self.crew.next_worker();
         let row = self.crew.stats.join(id, self.link, peer);
         let inlet = (self.crew.inlet)(&settled);

@@ -2,9 +2,9 @@
 //!
 //! rustls decrypts in place in the one and encrypts into the other, so that sockets are read and
 //! written many records at a time. The buffers begin small and grow to their bounds only where the
-//! stream fills them: [`MAX_INCOMING`] and [`MAX_OUTGOING`], and as much as the first again at most for
-//! what is decrypted and not yet taken; in practice a connection carries feet one way only. Does not
-//! know what is said.
+//! stream fills them: [`MAX_INCOMING`] and [`MAX_OUTGOING`], or less where there are [many connections](
+//! Session::share), and as much as the first again at most for what is decrypted and not yet taken; in practice
+//! a connection carries feet one way only. Does not know what is said.
 
 mod buffers;
 
@@ -33,6 +33,8 @@ const CHANGE: usize = 128;
 const FULL: usize = RECORD + OVERHEAD + CHANGE;
 /// Ciphertext that is written at a time: few records, for what is encrypted cannot go another way.
 const MAX_OUTGOING: usize = 6 * FULL;
+/// What the buffers of all connections may grow to, each of both kinds.
+const ALL_BUFFERS: usize = 24 << 20;
 /// The first byte of each kind of record.
 const KINDS: RangeInclusive<u8> = 0x14..=0x17;
 
@@ -41,6 +43,8 @@ pub struct Session {
     machine: Machine,
     incoming: Incoming,
     outgoing: Outgoing,
+    max_incoming: usize,
+    max_outgoing: usize,
     /// Plaintext; what is beyond `taken` was not asked for yet.
     spare: Vec<u8>,
     taken: usize,
@@ -96,8 +100,24 @@ impl Session {
             }
         };
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        let (spare, taken, is_open, is_over) = (Vec::new(), 0, false, false);
-        Ok(Session { machine, incoming, outgoing, spare, taken, is_open, is_over })
+        let (max_incoming, max_outgoing) = (MAX_INCOMING, MAX_OUTGOING);
+        Ok(Session {
+            machine,
+            incoming,
+            outgoing,
+            max_incoming,
+            max_outgoing,
+            spare: Vec::new(),
+            taken: 0,
+            is_open: false,
+            is_over: false,
+        })
+    }
+
+    /// There are up to so many connections: what the buffers of all of them take stays within a bound.
+    pub fn share(&mut self, connections: u16) {
+        let most = (ALL_BUFFERS / usize::from(connections).max(1)).max(FULL);
+        (self.max_incoming, self.max_outgoing) = (MAX_INCOMING.min(most), MAX_OUTGOING.min(most));
     }
 
     /// Goes on with the handshake as far as what was heard allows; says whether it is done.
@@ -145,7 +165,7 @@ impl Session {
 
     /// Room for ciphertext; [`Session::heard`] says how much of it was filled.
     pub fn room(&mut self) -> Result<&mut [u8], TlsError> {
-        self.incoming.room(if self.is_open { MAX_INCOMING } else { MAX_HANDSHAKE })
+        self.incoming.room(if self.is_open { self.max_incoming } else { MAX_HANDSHAKE })
     }
 
     /// So much of the room was filled. An error if the very first byte is none of TLS.
@@ -168,7 +188,7 @@ impl Session {
     /// is open.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
         let mut done = 0;
-        while done < bytes.len() && self.outgoing.bytes() + FULL <= MAX_OUTGOING {
+        while done < bytes.len() && self.outgoing.bytes() + FULL <= self.max_outgoing {
             let part = &bytes[done..bytes.len().min(done + RECORD)];
             self.say(Wish::Encrypt(part))?;
             done += part.len();

@@ -70,7 +70,7 @@ impl Incoming {
         }
         if mem::take(&mut self.is_tight) || self.to == self.bytes.len() {
             let more = (2 * self.bytes.len()).clamp(FIRST_READ, most);
-            self.bytes.resize(more.max(self.bytes.len()), 0);
+            grow(&mut self.bytes, more);
         }
         Ok(&mut self.bytes[self.to..])
     }
@@ -84,10 +84,7 @@ impl Incoming {
 impl Outgoing {
     /// Room behind what waits; [`Outgoing::wrote`] says how much of it was filled.
     pub fn room(&mut self, bytes: usize) -> &mut [u8] {
-        let end = self.to + bytes;
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
+        grow(&mut self.bytes, self.to + bytes);
         &mut self.bytes[self.to..]
     }
 
@@ -116,6 +113,14 @@ impl Outgoing {
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
+    }
+}
+
+/// Makes a buffer so large, and no larger.
+fn grow(buffer: &mut Vec<u8>, bytes: usize) {
+    if buffer.len() < bytes {
+        buffer.reserve_exact(bytes - buffer.len());
+        buffer.resize(bytes, 0);
     }
 }
 

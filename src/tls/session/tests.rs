@@ -101,6 +101,22 @@ fn what_one_says_the_other_hears_in_whatever_places() {
     }
 }
 
+/// Honest ends seldom have so many; a holder of the key may pretend to.
+#[test]
+fn the_buffers_of_many_connections_stay_within_what_all_of_them_may_have() {
+    let Pair { mut dialling, mut listening } = Pair::open();
+    for session in [&mut dialling, &mut listening] {
+        session.share(1024);
+    }
+    let words = bytes(1 << 20);
+    assert!(say(&mut dialling, &mut listening, &words, (1 << 20, 16 << 10)) == words);
+    let all = 1024 * (dialling.outgoing.capacity() + listening.incoming.capacity());
+    assert!(all <= 56 << 20, "{all}");
+    let Pair { mut dialling, mut listening } = Pair::open();
+    assert!(say(&mut dialling, &mut listening, &words, (1 << 20, 16 << 10)) == words);
+    assert_eq!(listening.incoming.capacity(), MAX_INCOMING, "one alone has all");
+}
+
 #[test]
 fn a_handshake_is_small() {
     let (dialling, listening) = sides();
