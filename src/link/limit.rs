@@ -51,6 +51,8 @@ pub(super) struct Share {
     /// When its socket last took less than it might have written.
     last_full: Option<Instant>,
     is_held: bool,
+    /// It does not wait any more.
+    is_lifted: bool,
 }
 
 impl Share {
@@ -60,15 +62,31 @@ impl Share {
         link: LinkId,
         stats: Arc<Stats>,
     ) -> Share {
-        let (granted, turn, held_since, last_full, is_held) = (0, None, None, None, false);
-        Share { limit, worker, link, stats, granted, turn, held_since, last_full, is_held }
+        Share {
+            limit,
+            worker,
+            link,
+            stats,
+            granted: 0,
+            turn: None,
+            held_since: None,
+            last_full: None,
+            is_held: false,
+            is_lifted: false,
+        }
+    }
+
+    /// From now on it does not wait for its turn; what it writes still counts.
+    pub(super) fn lift(&mut self) {
+        self.rest();
+        self.is_lifted = true;
     }
 
     /// Whether some of a foot, one that was begun or a new one, may be written now; if not, when to ask again
     /// is its [`Share::turn`].
     pub(super) fn opens(&mut self, has_begun: bool) -> bool {
         let Some(limit) = &self.limit else { return true };
-        if self.granted > 0 {
+        if self.granted > 0 || self.is_lifted {
             return true;
         }
         let now = Instant::now();
@@ -86,8 +104,8 @@ impl Share {
     /// How much may be written at most.
     pub(super) fn most(&self) -> usize {
         match self.limit {
-            Some(_) => usize::try_from(self.granted).unwrap_or(usize::MAX),
-            None => usize::MAX,
+            Some(_) if !self.is_lifted => usize::try_from(self.granted).unwrap_or(usize::MAX),
+            _ => usize::MAX,
         }
     }
 

@@ -127,11 +127,17 @@ impl Roster {
 
     /// Lets all connections say what they still have to say, and waits for them, but not for long. Where
     /// the stream `is_delivered` the first that the other end hangs up is enough: it has heard the last
-    /// word, and over a dead link nobody would ever hang up.
+    /// word, and over a dead link nobody would ever hang up. Where it is not, one connection of each link does not
+    /// wait for its turn under a limit: the word would come too late.
     pub fn farewell(mut self, events: &Receiver<Event>, is_delivered: bool) {
         self.news.tell(Fact::Over);
-        for (handle, _) in self.handles.values() {
-            handle.finish();
+        let mut links = BTreeSet::new();
+        for (handle, link) in self.handles.values() {
+            if !is_delivered && links.insert(*link) {
+                handle.finish_soon();
+            } else {
+                handle.finish();
+            }
         }
         let late = after(FAREWELL);
         while !self.handles.is_empty() {

@@ -287,6 +287,10 @@ impl Worker {
 
     /// Whether some of a foot may be written now, as far as the limit goes.
     fn may_write(&mut self) -> Result<bool, Ended> {
+        // Who has a last word waits behind the foot that was begun, and has half a second for both.
+        if self.outbox.hurries() {
+            self.share.lift();
+        }
         let opens = self.share.opens(self.foot.is_some());
         self.tell_held()?;
         Ok(opens)

@@ -1,11 +1,14 @@
 //! Signals: they end a process at once, whatever it waits for, and the other end is told.
 
 use super::process::{End, Pair};
-use super::stream::put;
+use super::relay::Relay;
+use super::stream::{feed, put};
 use super::{LONG, at_once};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM};
 use std::io::Read;
 use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
 
 const SIGNALS: [Signal; 3] = [SIGINT, SIGTERM, SIGHUP];
 
@@ -38,6 +41,27 @@ fn interrupted(signal: Signal, bytes: u64, choose: fn(&mut Pair) -> (&mut End, &
     let victim = victim.ended(0).expect("it ends at once");
     victim.failed(128 + signal as i32, signal.as_str());
     other.ended(0).expect("it is told at once").failed(4, signal.as_str());
+}
+
+/// Each connection has begun a foot, and the rest of it would take seconds.
+#[test]
+fn a_signal_under_a_rate_is_told_at_once_too() {
+    at_once((0..4).map(|_| Box::new(under_a_rate) as Box<dyn FnOnce() + Send>).collect());
+}
+
+fn under_a_rate() {
+    let mut rx = End::with("rx 127.0.0.1:0", ["--patience", "60"]);
+    let relay = Relay::start(rx.port());
+    let mut tx = End::start(&format!("tx 127.0.0.1:{} --rate 2MB --patience 60", relay.port));
+    feed(tx.stdin(), 1 << 30);
+    let _drain = rx.drain();
+    // They take turns: all four are amidst their second foot.
+    while relay.passed_bytes() < 6 << 20 {
+        thread::sleep(Duration::from_millis(10)); // the relay announces nothing
+    }
+    tx.signal(SIGINT);
+    tx.ended(0).expect("it ends at once").failed(130, "SIGINT");
+    rx.ended(0).expect("it is told at once").failed(4, "SIGINT");
 }
 
 #[test]

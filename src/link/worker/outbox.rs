@@ -68,6 +68,12 @@ impl Handle {
         self.outbox.waker.wake();
     }
 
+    /// The same as [`Handle::finish`], and no limit holds up what goes before the last word.
+    pub fn finish_soon(&self) {
+        self.outbox.lock().hurries = true;
+        self.finish();
+    }
+
     /// Ends the connection once all control frames are out and the other end has hung up, or after
     /// half a second.
     pub fn finish(&self) {
@@ -113,6 +119,7 @@ struct State {
     frames: VecDeque<Frame>,
     feet: VecDeque<(FootHeader, Arc<Filled>)>,
     ending: Ending,
+    hurries: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +132,8 @@ enum Ending {
 impl Outbox {
     /// An empty one. Fails when the process is out of descriptors.
     pub(in crate::link) fn new() -> io::Result<Outbox> {
-        let state = State { frames: VecDeque::new(), feet: VecDeque::new(), ending: Ending::No };
+        let (frames, feet) = (VecDeque::new(), VecDeque::new());
+        let state = State { frames, feet, ending: Ending::No, hurries: false };
         Ok(Outbox { state: Mutex::new(state), waker: Waker::new()? })
     }
 
@@ -157,6 +165,11 @@ impl Outbox {
             Ending::Now(reason) => Some(reason),
             Ending::No | Ending::Flushed => None,
         }
+    }
+
+    /// Whether what is left is to go as fast as it can.
+    pub(super) fn hurries(&self) -> bool {
+        self.lock().hurries
     }
 
     /// Nothing is left to do: says whether it may be polled, or has to be looked into again.
