@@ -149,7 +149,7 @@ pub struct Stats {
     pub(crate) window_blocked: Flag,
     /// The sink takes nothing, as known at this end.
     pub(crate) sink_blocked: Flag,
-    /// Feet sent, and not yet acked.
+    /// Feet packed, and not yet acked.
     pub(crate) unacked_feet: Figure,
     /// Feet of the stream that this end can hold, and the size of each in bytes; 0 before they are settled.
     pub(crate) window_feet: Figure,

@@ -247,7 +247,14 @@ impl Watcher {
         }
         let snapshot = self.stats.snapshot();
         self.sample(Instant::now(), &snapshot);
-        let record = self.record(&snapshot, Some(end));
+        let mut record = self.record(&snapshot, Some(end));
+        // As the summary line says: of the whole run.
+        let elapsed = snapshot.elapsed.unwrap_or_default();
+        record.stream_bytes_per_s = figures::mean(snapshot.stream_bytes, elapsed);
+        record.wire_bytes_per_s = figures::mean(snapshot.wire_bytes, elapsed);
+        if let Some((most, _)) = self.tally.most_frequent() {
+            record.bottleneck = most.to_string();
+        }
         self.files.line(record.json());
         self.files.page(record.metrics());
         self.files.flush();

@@ -268,8 +268,13 @@ impl Door {
             Answer::Welcome(welcome) => welcome,
             Answer::Refuse(refusal) => {
                 // A connection too many is the session's own, and no news.
-                if refusal.reason != RefusalKind::Workers {
-                    self.turn_away(caller.peer, &refusal.detail);
+                match refusal.reason {
+                    RefusalKind::Workers => {}
+                    RefusalKind::Name => {
+                        let cause = format!("it wants an end named {:?}", hello.name);
+                        self.turn_away(caller.peer, &cause);
+                    }
+                    _ => self.turn_away(caller.peer, &refusal.detail),
                 }
                 return refuse(&mut caller.channel, Some(&answer));
             }

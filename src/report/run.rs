@@ -232,7 +232,10 @@ impl Run {
         self.stream.push(step.sample(step.rate(step.more(|record| record.stream_bytes))));
         self.wire.push(step.sample(step.rate(step.more(|record| record.wire_bytes))));
         self.draw_links(step);
-        self.bottleneck.push(from, to, &now.bottleneck);
+        // At its end a line says what it was for most of the run.
+        let is_whole = now.end.is_some();
+        let last = step.before.filter(|_| is_whole).unwrap_or(now);
+        self.bottleneck.push(from, to, &last.bottleneck);
         if let Some(packing) = &now.packing {
             self.packing.push(from, to, packing);
         }

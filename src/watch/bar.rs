@@ -11,12 +11,14 @@ use std::io;
 /// Redraws in a second, at most.
 const REDRAWS: u8 = 5;
 /// A terminal of fewer columns is narrow.
-const NARROW: u16 = 72;
+const NARROW: usize = 72;
 
 /// The bar on the terminal.
 pub(super) struct Bar {
     group: MultiProgress,
     stream: ProgressBar,
+    /// Columns that are not for the text.
+    beside: usize,
     lanes: Vec<ProgressBar>,
 }
 
@@ -25,11 +27,13 @@ impl Bar {
     pub(super) fn new(first: &Picture) -> Bar {
         let group = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
         let stream = group.add(ProgressBar::new(first.expected_bytes.unwrap_or_default()));
-        stream.set_style(match first.expected_bytes {
-            Some(_) => style("[{bar:10}] {wide_msg}"),
-            None => style("{spinner} {wide_msg}"),
-        });
-        Bar { group, stream, lanes: Vec::new() }
+        let (template, beside) = match first.expected_bytes {
+            Some(_) if columns() < NARROW => ("{wide_msg}", 0),
+            Some(_) => ("[{bar:10}] {wide_msg}", 13),
+            None => ("{spinner} {wide_msg}", 2),
+        };
+        stream.set_style(style(template));
+        Bar { group, stream, beside, lanes: Vec::new() }
     }
 
     /// Shows this picture, unless the terminal is somebody else's now.
@@ -38,7 +42,12 @@ impl Bar {
             return;
         }
         let Picture { stream_bytes, text, short, lanes, .. } = picture;
-        self.stream.set_message(if is_narrow() { short } else { text });
+        let columns = columns();
+        self.stream.set_message(if columns < NARROW {
+            fitting(&short, " ", columns - self.beside)
+        } else {
+            fitting(&text, ", ", columns - self.beside)
+        });
         self.stream.update(|state| state.set_pos(stream_bytes));
         while self.lanes.len() > lanes.len() {
             self.lanes.pop().into_iter().for_each(|lane| self.group.remove(&lane));
@@ -74,6 +83,35 @@ fn is_in_background() -> bool {
     tcgetpgrp(io::stderr()).is_ok_and(|foreground| foreground != getpgrp())
 }
 
-fn is_narrow() -> bool {
-    tcgetwinsize(io::stderr()).is_ok_and(|size| size.ws_col > 0 && size.ws_col < NARROW)
+/// How wide the terminal is.
+fn columns() -> usize {
+    let size = tcgetwinsize(io::stderr()).ok().filter(|size| size.ws_col > 0);
+    size.map_or(80, |size| usize::from(size.ws_col)).max(16)
+}
+
+/// As many of the parts as there are columns for: half a figure would mislead.
+fn fitting(parts: &[String], between: &str, columns: usize) -> String {
+    let mut line = String::new();
+    for part in parts {
+        let longer =
+            if line.is_empty() { part.clone() } else { [&line, part.as_str()].join(between) };
+        if longer.chars().count() > columns && !line.is_empty() {
+            break;
+        }
+        line = longer;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_shown_whole_or_not_at_all() {
+        let parts = ["12 %", "4.41 MB/s", "ETA 0:04"].map(String::from);
+        let shown = [40, 23, 22, 9, 2].map(|columns| fitting(&parts, " ", columns));
+        let [all, two] = ["12 % 4.41 MB/s ETA 0:04", "12 % 4.41 MB/s"];
+        assert_eq!(shown, [all, all, two, "12 %", "12 %"]);
+    }
 }

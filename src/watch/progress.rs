@@ -59,7 +59,7 @@ impl Progress {
             Progress::Lines(next) => {
                 if *next.get_or_insert(now + LINE_EVERY) <= now {
                     *next = Some(now + LINE_EVERY);
-                    say.always(&format!("viamillipede: {}", text(snapshot, rates)));
+                    say.always(&format!("viamillipede: {}", line(snapshot, rates)));
                 }
             }
         }
@@ -92,10 +92,10 @@ pub(super) struct Picture {
     pub(super) stream_bytes: u64,
     /// How long it will be, where that is known.
     pub(super) expected_bytes: Option<u64>,
-    /// The stream's line.
-    pub(super) text: String,
+    /// The parts of the stream's line, of which what matters less comes later.
+    pub(super) text: Vec<String>,
     /// The same for a narrow terminal.
-    pub(super) short: String,
+    pub(super) short: Vec<String>,
     /// The links' lines.
     pub(super) lanes: Vec<String>,
 }
@@ -126,10 +126,15 @@ impl Meter {
     }
 }
 
-/// How the run stands, in one line; what matters less comes later, for terminals cut it off.
-pub(super) fn text(snapshot: &Snapshot, rates: Rates) -> String {
+/// How the run stands, in one line.
+pub(super) fn line(snapshot: &Snapshot, rates: Rates) -> String {
+    text(snapshot, rates).join(", ")
+}
+
+/// The parts of that line.
+fn text(snapshot: &Snapshot, rates: Rates) -> Vec<String> {
     let Some(elapsed) = snapshot.elapsed else {
-        return WAITING.into();
+        return vec![WAITING.into()];
     };
     let mean = figures::mean(snapshot.stream_bytes, elapsed);
     let mut parts = vec![
@@ -145,20 +150,20 @@ pub(super) fn text(snapshot: &Snapshot, rates: Rates) -> String {
     let ratio = figures::ratio(snapshot.source_bytes, snapshot.packed_bytes)
         .filter(|_| snapshot.role == Role::Sender);
     parts.extend(ratio.map(|ratio| format!("ratio {ratio:.2}")));
-    parts.join(", ")
+    parts
 }
 
 /// The same in forty columns.
-fn short(snapshot: &Snapshot, rate: f64) -> String {
+fn short(snapshot: &Snapshot, rate: f64) -> Vec<String> {
     let Some(elapsed) = snapshot.elapsed else {
-        return WAITING.into();
+        return vec![WAITING.into()];
     };
     let through = match snapshot.expected_bytes {
         Some(expected) => format!("{} %", figures::percent(snapshot.stream_bytes, expected)),
         None => figures::bytes(snapshot.stream_bytes),
     };
     let (rate, time) = (figures::rate(rate), time(snapshot, elapsed, rate));
-    format!("{through} {rate} {time} {}", snapshot.bottleneck)
+    vec![through, rate, time, snapshot.bottleneck.to_string()]
 }
 
 /// The time to come where it can be told, else the time that has passed.
@@ -196,21 +201,21 @@ mod tests {
         stats.source_bytes.set(1_500_000);
         stats.packed_bytes.set(750_000);
         let rates = Rates { stream: 1e6, wire: 5e5 };
-        assert_eq!(text(&stats.snapshot(), rates), "waiting for the other end");
+        assert_eq!(line(&stats.snapshot(), rates), "waiting for the other end");
         let snapshot = Snapshot { elapsed: Some(Duration::from_secs(2)), ..stats.snapshot() };
         let expected = "1.00 MB of 4.00 MB (25 %), 1.00 MB/s, ETA 0:03, bottleneck: network, \
                         500 kB/s mean, 500 kB/s on the wire, ratio 2.00";
-        assert_eq!(text(&snapshot, rates), expected);
-        assert_eq!(short(&snapshot, 1e6), "25 % 1.00 MB/s ETA 0:03 network");
+        assert_eq!(line(&snapshot, rates), expected);
+        assert_eq!(short(&snapshot, 1e6).join(" "), "25 % 1.00 MB/s ETA 0:03 network");
     }
 
     #[test]
     fn a_run_of_unknown_size_has_neither() {
         let stats = Stats::new(Role::Receiver, 1);
         stats.start();
-        let line = text(&stats.snapshot(), Rates::default());
-        assert!(line.starts_with("0 B, 0 B/s, 0:00, bottleneck"), "{line}");
-        let line = short(&stats.snapshot(), 0.0);
+        let said = line(&stats.snapshot(), Rates::default());
+        assert!(said.starts_with("0 B, 0 B/s, 0:00, bottleneck"), "{said}");
+        let line = short(&stats.snapshot(), 0.0).join(" ");
         assert_eq!(line, "0 B 0 B/s 0:00 network or sender");
     }
 

@@ -209,7 +209,7 @@ impl Record {
             (
                 "unacked_feet",
                 "gauge",
-                "Blocks sent and not yet verified at the other end.",
+                "Blocks read and not yet known to be verified at the other end.",
                 &self.unacked_feet,
             ),
             ("unsent_feet", "gauge", "Blocks that wait for a connection.", &self.unsent_feet),

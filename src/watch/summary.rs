@@ -48,7 +48,7 @@ pub(super) fn block(
     bottleneck: &str,
     workers: &[(WorkerId, Arc<WorkerRow>)],
 ) -> String {
-    let mut block = format!("viamillipede: {}\n", progress::text(of, rates));
+    let mut block = format!("viamillipede: {}\n", progress::line(of, rates));
     block += &format!(
         "  {}, {} sent again, {} lost, {} in use, {} on the wire\n",
         figures::count(of.feet, "foot", "feet"),
