@@ -28,9 +28,25 @@ pub(super) fn pages(line: Command) -> Result<Vec<(String, String)>, Error> {
 
 fn page(name: String, command: &Command) -> Result<String, Error> {
     let mut roff = Vec::new();
-    let page = Man::new(command.clone().display_name(name)).title("VIAMILLIPEDE").section("1");
+    let title = name.to_uppercase();
+    // What comes after the options is laid out already, and would be filled like prose.
+    let plain = command.clone().display_name(name).after_help(None).after_long_help(None);
+    let page = Man::new(plain).title(title).section("1");
     page.render(&mut roff).map_err(|error| Error::io("the manual", error))?;
-    Ok(String::from_utf8_lossy(&roff).into_owned())
+    let mut roff = String::from_utf8_lossy(&roff).into_owned();
+    if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
+        roff += ".SH EXAMPLES\n.nf\n";
+        roff.extend(text.to_string().lines().map(as_it_is));
+        roff += ".fi\n";
+    }
+    Ok(roff)
+}
+
+/// A line of text that roff shows as it is.
+fn as_it_is(line: &str) -> String {
+    let escaped = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    let guard = if escaped.starts_with('.') { "\\&" } else { "" };
+    format!("{guard}{escaped}\n")
 }
 
 #[cfg(test)]
@@ -56,6 +72,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn examples_are_shown_line_by_line() {
+        let pages = pages(Line::command()).expect("nothing is written");
+        for (name, page) in pages.iter().filter(|(name, _)| name.ends_with("tx.1")) {
+            let (_, examples) = page.split_once(".SH EXAMPLES\n.nf\n").expect(name);
+            assert!(examples.ends_with(".fi\n") && examples.lines().count() > 3, "{examples}");
+        }
+        assert_eq!(as_it_is(".a 'b' \\ --c"), "\\&.a \\(aqb\\(aq \\e \\-\\-c\n");
     }
 
     #[test]
