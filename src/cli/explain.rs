@@ -1,8 +1,9 @@
 //! clap's errors in our shape: `what: cause`, and perhaps a hint.
 //!
-//! Knows what clap tells of an error. Does not know the options themselves.
+//! Knows what clap tells of an error, and whose an option is. Does not know what options mean.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
 use std::error::Error as _;
 use viamillipede::error::Error;
 
@@ -76,13 +77,37 @@ fn with_level_hint(usage: Error, argument: &str) -> Error {
 }
 
 fn suggestion(error: &clap::Error) -> String {
+    let typed = told(error, ContextKind::InvalidArg)
+        .or_else(|| told(error, ContextKind::InvalidSubcommand))
+        .unwrap_or_default();
+    if let Some(owners) = owners(&typed) {
+        return format!("{typed} is for {owners}");
+    }
     let similar = told(error, ContextKind::SuggestedArg)
         .or_else(|| told(error, ContextKind::SuggestedSubcommand))
+        // Who mistypes a word begins it right; clap finds likenesses where there are none.
+        .filter(|similar| initial(similar) == initial(&typed))
         .or_else(|| told(error, ContextKind::SuggestedValue));
     match similar {
         Some(similar) => format!("did you mean {similar}?"),
-        None => "viamillipede --help, or viamillipede tx --help, lists what there is".into(),
+        None => "viamillipede --help lists the commands, COMMAND --help the options of each".into(),
     }
+}
+
+fn initial(word: &str) -> Option<char> {
+    word.trim_start_matches('-').chars().next()
+}
+
+/// The commands that know an option which another one does not.
+fn owners(option: &str) -> Option<String> {
+    let long = option.strip_prefix("--")?;
+    let line = super::Line::command();
+    let owners = line.get_subcommands().filter(|command| {
+        let mut options = command.get_arguments().filter_map(|argument| argument.get_long());
+        !command.is_hide_set() && options.any(|known| known == long)
+    });
+    let names: Vec<&str> = owners.map(Command::get_name).collect();
+    (!names.is_empty()).then(|| names.join(" and "))
 }
 
 fn told(error: &clap::Error, kind: ContextKind) -> Option<String> {
