@@ -123,3 +123,38 @@ impl Digest {
         self.stream.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::liveness::Pace;
+    use crate::stats::Role;
+
+    struct Closed;
+
+    impl Sink for Closed {
+        fn write_all(&mut self, _: &[u8]) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn close(self: Box<Self>) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// A holder of the key may leave it out.
+    #[test]
+    fn a_stream_that_is_verified_ends_with_its_digest_and_no_other() {
+        let (foot_bytes, workers, window_bytes) = (64 << 10, 1, 1 << 20);
+        let pace = Pace::for_patience(None);
+        let settled = Settled { foot_bytes, workers, window_bytes, verify: true, pace };
+        let empty = *blake3::hash(b"").as_bytes();
+        for (expected, is_right) in [(Some(empty), true), (Some([7; 32]), false), (None, false)] {
+            let stats = Arc::new(Stats::new(Role::Receiver, 1));
+            let writer = start(Box::new(Closed), settled, 2, &stats).expect("a thread");
+            writer.orders.send(Order::Close(expected)).expect("it listens");
+            let report = writer.reports.recv().expect("it answers");
+            assert_eq!(matches!(report, Report::Closed(Some(_))), is_right, "{expected:?}");
+        }
+    }
+}
