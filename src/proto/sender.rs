@@ -153,6 +153,8 @@ pub struct Sender {
     held_feet: u64,
     /// Wire bytes of the feet in `unsent` and `lost`.
     backlog_bytes: u64,
+    /// Raw bytes of all feet offered.
+    offered_bytes: u64,
     /// One more than the highest foot sent.
     sent_feet: u64,
     /// How many different feet were sent.
@@ -207,6 +209,7 @@ impl Sender {
             lost: BTreeSet::new(),
             held_feet: 0,
             backlog_bytes: 0,
+            offered_bytes: 0,
             sent_feet: 0,
             different_feet: 0,
             limit: 0,
@@ -245,6 +248,7 @@ impl Sender {
         }
         assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
+        self.offered_bytes += u64::from(header.raw_bytes);
         self.unsent.insert(header.id);
         self.held_feet += 1;
         self.feet[place] = Some(Foot { header, copies: [None; 2], was_sent: false });

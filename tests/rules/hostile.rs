@@ -4,7 +4,7 @@
 
 use super::rx::Rx;
 use super::tx::Tx;
-use super::{end, foot};
+use super::{FOOT, end, foot};
 use viamillipede::foot::FootHeader;
 use viamillipede::proto::Failure;
 use viamillipede::proto::frame::{Abort, Ack, Done, End, Frame, Ping};
@@ -93,12 +93,13 @@ fn no_other_frame_upsets_the_sender() {
 }
 
 #[test]
-fn acks_of_feet_that_were_never_sent_close_the_connection_and_change_nothing() {
+fn acks_of_what_was_never_sent_close_the_connection_and_change_nothing() {
     for ack in [
         Ack { cumulative: 19, limit: 30, ..Ack::default() },
         Ack { cumulative: 2, limit: 30, ranges: vec![3..4, 18..19], ..Ack::default() },
         Ack { cumulative: u64::MAX, limit: u64::MAX, ranges: vec![2..3], ..Ack::default() },
         Ack { cumulative: 2, limit: 1, ..Ack::default() },
+        Ack { cumulative: 2, limit: 30, written_bytes: 20 * u64::from(FOOT) + 1, ..Ack::default() },
     ] {
         let mut tx = busy_tx();
         let before = tx.sender.backlog();

@@ -32,6 +32,9 @@ impl Sender {
         if ends.fold(ack.cumulative, u64::max) > self.sent_feet {
             return self.close(worker, "it acknowledged a foot that was never sent");
         }
+        if ack.written_bytes > self.offered_bytes {
+            return self.close(worker, "it has written more than there is");
+        }
         let Some(window_feet) = ack.limit.checked_sub(ack.cumulative) else {
             return self.close(worker, "it set its limit below what it has");
         };
