@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 const FAMILY: &[u8] = b"vmkey";
 /// What the texts of this version begin with.
 const PREFIX: &str = "vmkey1_";
+/// What editors of Windows put before a text.
+const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+const UTF16_MARK: &[u8] = b"\xff\xfe";
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 const CHECK_BYTES: usize = 3;
 const ALL_BYTES: usize = KEY_BYTES + CHECK_BYTES;
@@ -35,6 +38,12 @@ pub enum KeyTextError {
     /// Something else.
     #[error("not a viamillipede key, which begins with {PREFIX}")]
     Foreign,
+    /// A key that a program has put into capitals.
+    #[error("a key is in small letters")]
+    Capitals,
+    /// A key behind a mark that some editors put first.
+    #[error("a byte order mark is before the key; save the file without one")]
+    Mark,
     /// From another release.
     #[error("a key of version {0}; this program knows version 1")]
     Version(String),
@@ -104,7 +113,7 @@ fn body(text: &[u8]) -> Result<&[u8], KeyTextError> {
     if text.is_empty() {
         return Err(KeyTextError::Empty);
     }
-    let rest = text.strip_prefix(FAMILY).ok_or(KeyTextError::Foreign)?;
+    let rest = text.strip_prefix(FAMILY).ok_or_else(|| foreign(text))?;
     let digits = rest.iter().take_while(|letter| letter.is_ascii_digit()).count();
     let (version, rest) = rest.split_at(digits);
     match rest.strip_prefix(b"_") {
@@ -113,6 +122,17 @@ fn body(text: &[u8]) -> Result<&[u8], KeyTextError> {
             Err(KeyTextError::Version(String::from_utf8_lossy(version).into()))
         }
         _ => Err(KeyTextError::Foreign),
+    }
+}
+
+/// What is wrong with a text that does not begin as keys do.
+fn foreign(text: &[u8]) -> KeyTextError {
+    let begins =
+        |mark: &[u8]| text.get(..mark.len()).is_some_and(|it| it.eq_ignore_ascii_case(mark));
+    match () {
+        () if begins(FAMILY) => KeyTextError::Capitals,
+        () if begins(UTF8_MARK) || begins(UTF16_MARK) => KeyTextError::Mark,
+        () => KeyTextError::Foreign,
     }
 }
 
@@ -167,7 +187,9 @@ mod tests {
         assert_eq!(fault(&format!("{head}\n{tail}")), KeyTextError::Character(31));
         assert_eq!(fault(&format!("{GOLDEN} {GOLDEN}")), KeyTextError::Character(64));
         assert_eq!(fault(&format!("key={GOLDEN}")), KeyTextError::Foreign);
-        assert_eq!(fault(&GOLDEN.to_uppercase()), KeyTextError::Foreign);
+        assert_eq!(fault(&GOLDEN.to_uppercase()), KeyTextError::Capitals);
+        assert_eq!(fault(&format!("\u{feff}{GOLDEN}")), KeyTextError::Mark);
+        assert_eq!(Key::parse(b"\xff\xfev\0m\0k\0"), Err(KeyTextError::Mark));
     }
 
     #[test]
