@@ -16,7 +16,7 @@ mod values;
 
 pub use keys::Unkeyed;
 
-use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
@@ -92,16 +92,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
 
 const EXAMPLES: &str = "\
 Examples:
-  viamillipede rx 5000 > copy                         receive, waiting on port 5000; prints a key
-  VIAMILLIPEDE_KEY=vmkey1_... viamillipede tx host:5000 < original
+  viamillipede rx 7000 > copy                         receive, waiting on port 7000; prints a key
+  VIAMILLIPEDE_KEY=vmkey1_... viamillipede tx host:7000 < original
                                                       transmit to it, with that key
   viamillipede keygen ~/backup.key                    a key to keep at both hosts:
-  zfs send pool/fs@now | viamillipede tx --key-file ~/backup.key --zstd --workers 8 host:5000
-  viamillipede tx 10.0.0.2:5000 10.1.0.2:5000,bind=wlan0,workers=2 < original
+  zfs send pool/fs@now | viamillipede tx --key-file ~/backup.key --zstd --workers 8 host:7000
+  viamillipede tx 10.0.0.2:7000 10.1.0.2:7000,bind=wlan0,workers=2 < original
                                                       over two networks, the first one preferred
-  viamillipede rx --connect host:5000 > copy          receive from one that waits with `tx --listen`
-  viamillipede rx 5000 -- zfs receive pool/copy
-  viamillipede tx --key-file ~/backup.key host:5000 --source 'zfs send pool/fs@now'
+  viamillipede rx --connect host:7000 > copy          receive from one that waits with `tx --listen`
+  viamillipede rx 7000 -- zfs receive pool/copy
+  viamillipede tx --key-file ~/backup.key host:7000 --source 'zfs send pool/fs@now'
                                                       from program to program: a part is never
                                                       taken for the whole
   zfs send pool/fs@now | viamillipede tx --ssh backup@host -- zfs receive pool/copy
@@ -114,7 +114,7 @@ Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6
 /// Carries one pipe from a host to another over several TCP connections, whole or not at all
 #[derive(Parser)]
 #[command(name = "viamillipede", version, long_version = version::long())]
-#[command(color = ColorChoice::Never, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(color = ColorChoice::Never, after_help = EXAMPLES)]
 struct Line {
     #[command(subcommand)]
     command: Sub,
@@ -126,7 +126,7 @@ enum Sub {
     #[command(after_help = EXAMPLES)]
     Tx(TxArgs),
     /// Receive a stream into stdout, a file or a program
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = EXAMPLES, mut_args(of_the_far_end))]
     Rx(RxArgs),
     /// Both ends in this process over 127.0.0.1
     Loop(LoopArgs),
@@ -228,6 +228,15 @@ struct KeygenArgs {
 }
 
 const CONNECTIONS: &str = "Connections";
+const PACKING: &str = "Packing";
+
+/// What `rx` has of packing is for the transmitter that it starts.
+fn of_the_far_end(argument: Arg) -> Arg {
+    match argument.get_help_heading() {
+        Some(PACKING) => argument.help_heading("Packing, with --ssh"),
+        _ => argument,
+    }
+}
 
 #[derive(Args)]
 #[command(next_help_heading = CONNECTIONS)]
@@ -241,7 +250,7 @@ struct ConnectionArgs {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Packing")]
+#[command(next_help_heading = PACKING)]
 struct PackingArgs {
     /// Compress with zstd, levels -7 to 19; the next argument is LEVEL only if it is an integer
     #[arg(short = 'z', long, value_name = "LEVEL", value_parser = parse_level)]
@@ -314,9 +323,7 @@ impl PackingArgs {
             ("--foot-size", self.foot_size.is_some()),
             ("--size", self.size.is_some()),
         ];
-        said.iter().find(|(_, is_said)| *is_said).map_or(Ok(()), |(what, _)| {
-            Err(ssh::only_with_ssh(what, "without --ssh the transmitter is told"))
-        })
+        ssh::refuse_said(&said, "without --ssh the transmitter is told")
     }
 }
 
@@ -327,6 +334,7 @@ fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
         let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
         return ssh::push(pair, shaping, input, output);
     }
+    args.ssh.refuse()?;
     ends::no_output(&output)?;
     let input = args.input.read()?;
     let rendezvous = rendezvous(&args.places, !args.listen, args.connections.workers)?;
@@ -345,6 +353,7 @@ fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
         let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
         return ssh::pull(pair, input, output);
     }
+    args.ssh.refuse()?;
     ends::no_input(&input)?;
     args.packing.refuse()?;
     let output = args.output.read()?;

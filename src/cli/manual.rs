@@ -2,9 +2,10 @@
 //!
 //! Does not know what the options are, nor where pages are kept.
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use std::io::{self, Write};
 use viamillipede::error::Error;
 
 /// The completion script of `shell`.
@@ -16,8 +17,8 @@ pub(super) fn completions(shell: Shell, mut line: Command) -> String {
 
 /// Each page of section 1 with the name of its file: of the program first, then of each command.
 pub(super) fn pages(line: Command) -> Result<Vec<(String, String)>, Error> {
-    // A page is about the program, not about one build of it.
-    let mut line = line.long_version(None);
+    // A page is about the program, not about one build of it, and is help itself.
+    let mut line = line.long_version(None).disable_help_subcommand(true);
     line.build();
     let commands = line.get_subcommands().filter(|command| !command.is_hide_set());
     // clap calls a command by its whole line; the pages of git and others have a dash there.
@@ -27,19 +28,41 @@ pub(super) fn pages(line: Command) -> Result<Vec<(String, String)>, Error> {
 }
 
 fn page(name: String, command: &Command) -> Result<String, Error> {
-    let mut roff = Vec::new();
-    let title = name.to_uppercase();
+    let mut roff = options(name, command).map_err(|error| Error::io("the manual", error))?;
     // What comes after the options is laid out already, and would be filled like prose.
-    let plain = command.clone().display_name(name).after_help(None).after_long_help(None);
-    let page = Man::new(plain).title(title).section("1");
-    page.render(&mut roff).map_err(|error| Error::io("the manual", error))?;
-    let mut roff = String::from_utf8_lossy(&roff).into_owned();
     if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
         roff += ".SH EXAMPLES\n.nf\n";
         roff.extend(text.to_string().lines().map(as_it_is));
         roff += ".fi\n";
     }
     Ok(roff)
+}
+
+/// A page from its title to the last option.
+fn options(name: String, command: &Command) -> io::Result<String> {
+    let title = name.to_uppercase();
+    let page = Man::new(command.clone().display_name(name).mut_args(with_aliases));
+    let (page, mut roff) = (page.title(title).section("1"), Vec::new());
+    page.render_title(&mut roff)?;
+    page.render_name_section(&mut roff)?;
+    // clap_mangen's own leaves out what options take, and that arguments may be several.
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage);
+    write!(roff, ".SH SYNOPSIS\n{}", as_it_is(usage))?;
+    page.render_description_section(&mut roff)?;
+    page.render_options_section(&mut roff)?;
+    if command.has_subcommands() {
+        page.render_subcommands_section(&mut roff)?;
+    }
+    Ok(String::from_utf8_lossy(&roff).into_owned())
+}
+
+/// An option whose help names its other names, which clap_mangen does not.
+fn with_aliases(option: Arg) -> Arg {
+    let Some(aliases) = option.get_visible_aliases() else { return option };
+    let names: Vec<String> = aliases.iter().map(|alias| format!("--{alias}")).collect();
+    let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+    option.help(format!("{help} [also: {}]", names.join(", ")))
 }
 
 /// A line of text that roff shows as it is.
@@ -57,13 +80,14 @@ mod tests {
 
     #[test]
     fn every_option_is_in_its_page_and_in_every_completion() {
-        let mut line = Line::command();
+        let mut line = Line::command().disable_help_subcommand(true);
         line.build();
         let pages = pages(Line::command()).expect("nothing is written");
         for command in line.get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = format!("viamillipede-{}.1", command.get_name());
             let (_, page) = pages.iter().find(|(page, _)| *page == name).expect(&name);
-            for long in command.get_arguments().filter_map(|argument| argument.get_long()) {
+            let options = command.get_arguments();
+            for long in options.flat_map(|option| option.get_long_and_visible_aliases()).flatten() {
                 let escaped = long.replace('-', "\\-");
                 assert!(page.contains(&format!("\\-\\-{escaped}")), "{name}: --{long}");
                 for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
@@ -72,6 +96,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_page_begins_with_what_may_be_typed() {
+        let pages = pages(Line::command()).expect("nothing is written");
+        let (_, tx) = pages.iter().find(|(name, _)| name.ends_with("tx.1")).expect("a page of tx");
+        let usage = "viamillipede tx [OPTIONS] [DEST]... [\\-\\- <COMMAND>...]";
+        assert!(tx.contains(&format!(".SH SYNOPSIS\n{usage}\n")), "{tx}");
     }
 
     #[test]
@@ -88,6 +120,7 @@ mod tests {
     fn what_is_not_for_people_is_in_no_page() {
         let pages = pages(Line::command()).expect("nothing is written");
         assert_eq!(pages[0].0, "viamillipede.1");
+        assert!(pages.iter().all(|(_, page)| !page.contains("\\-help(1)")));
         assert!(
             pages.iter().all(|(name, page)| !name.contains("remote") && !page.contains("stdio"))
         );

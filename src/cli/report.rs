@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 pub(super) const EXAMPLE: &str = "\
 Example:
-  viamillipede tx --stats run.jsonl host:5000 < original
+  viamillipede tx --stats run.jsonl host:7000 < original
   viamillipede report run.jsonl -o run.html";
 
 #[derive(Args)]

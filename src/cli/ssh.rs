@@ -25,14 +25,14 @@ pub(super) struct SshArgs {
     #[arg(long, value_name = "[USER@]HOST")]
     ssh: Option<String>,
     /// The ssh to use, with its arguments [default: ssh]
-    #[arg(short = 'e', long, value_name = "CMD", requires = "ssh", value_parser = parse_command)]
+    #[arg(short = 'e', long, value_name = "CMD", value_parser = parse_command)]
     ssh_command: Option<Words>,
     /// viamillipede on HOST, as the shell there reads it [default: viamillipede]
-    #[arg(long, value_name = "PROGRAM", requires = "ssh")]
+    #[arg(long, value_name = "PROGRAM")]
     remote_path: Option<String>,
     /// Whether data goes over direct TCP connections; `auto` takes the ssh session where none comes up
     /// within 3 s [default: auto]
-    #[arg(long, value_name = "WHEN", requires = "ssh")]
+    #[arg(long, value_name = "WHEN")]
     direct: Option<When>,
 }
 
@@ -51,6 +51,16 @@ impl SshArgs {
     /// Whether the other end is to be started.
     pub(super) fn is_asked(&self) -> bool {
         self.ssh.is_some()
+    }
+
+    /// Refuses what goes with `--ssh` only, where that was not said.
+    pub(super) fn refuse(&self) -> Result<(), Error> {
+        let said = [
+            ("--ssh-command", self.ssh_command.is_some()),
+            ("--remote-path", self.remote_path.is_some()),
+            ("--direct", self.direct.is_some()),
+        ];
+        refuse_said(&said, "without --ssh each end is started by hand")
     }
 
     fn command(&self) -> Result<SshCommand, Error> {
@@ -148,6 +158,12 @@ impl Pair<'_> {
         let ssh = config::Ssh { near, command, dests, workers, direct, window_asked, task };
         Ok(Unkeyed::new(Command::Ssh(Box::new(ssh)), key))
     }
+}
+
+/// Refuses the first option that was said, of those that go with `--ssh` only.
+pub(super) fn refuse_said(options: &[(&str, bool)], hint: &str) -> Result<(), Error> {
+    let said = options.iter().find(|(_, is_said)| *is_said);
+    said.map_or(Ok(()), |(option, _)| Err(only_with_ssh(option, hint)))
 }
 
 /// What only goes with `--ssh`, where there is none.
