@@ -289,7 +289,8 @@ struct CommonArgs {
     /// How long to go on without progress; 0 is for ever [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = parse_patience)]
     patience: Option<Patience>,
-    /// Show progress on stderr; `always` off a terminal is one line every 10 s
+    /// Show progress on stderr; `auto` only on a terminal, if the stream itself is on none; `always` off a
+    /// terminal is one line every 10 s
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     progress: When,
     /// Append the figures to FILE, a line of JSON a second and one at the end; - is stderr

@@ -193,7 +193,7 @@ pub enum Rendezvous {
 /// When progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressMode {
-    /// When stderr is a terminal.
+    /// When stderr is a terminal, and the stream itself is on none: it would be mixed with a bar.
     Auto,
     /// Always; off a terminal as a line now and then.
     Always,
@@ -215,6 +215,19 @@ pub enum Verbosity {
 }
 
 impl Command {
+    /// Where the stream begins, and where it ends, as far as that is in this process.
+    pub fn ends(&self) -> (Option<&Input>, Option<&Output>) {
+        match self {
+            Command::Tx(tx) => (Some(&tx.input), None),
+            Command::Rx(rx) => (None, Some(&rx.output)),
+            Command::Loop(both) => (Some(&both.input), Some(&both.output)),
+            Command::Ssh(pair) => match &pair.near {
+                Near::Tx(tx) => (Some(&tx.input), None),
+                Near::Rx(rx) => (None, Some(&rx.output)),
+            },
+        }
+    }
+
     /// What the connections of a transmitter here keep to.
     pub fn shaping(&self) -> Option<&Shaping> {
         match self {

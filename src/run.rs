@@ -4,7 +4,7 @@
 //! process's signals over and speak on stderr, so they are for programs whose whole purpose this is. Does not
 //! know the command line.
 
-use crate::config::Command;
+use crate::config::{Command, Common, Input, Output, ProgressMode};
 use crate::error::Error;
 use crate::key::Found;
 use crate::news::News;
@@ -16,6 +16,7 @@ use crate::watch::say::Say;
 use crate::watch::{self, Watch, ready};
 use crate::{both, rx, sink, ssh, tx};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -45,7 +46,8 @@ pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Err
         let _ = stop_on_signal.try_send(Error::Signal(signal));
         let _ = stop_on_signal.try_send(Error::Signal(signal));
     };
-    let watch = Watch::start(Arc::clone(&stats), &say, common, names, on_signal)?;
+    let common = with_progress(common, command);
+    let watch = Watch::start(Arc::clone(&stats), &say, &common, names, on_signal)?;
     let ready = |addresses: &[SocketAddr]| {
         if !addresses.is_empty() {
             say.always(&ready::lines(addresses, key));
@@ -55,6 +57,18 @@ pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Err
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.as_ref().err(), digest.as_ref());
     outcome
+}
+
+/// The settings, where what is typed or read on a terminal leaves no room for a bar there.
+fn with_progress(common: &Common, command: &Command) -> Common {
+    let (input, output) = command.ends();
+    let is_typed = input == Some(&Input::Stdin) && io::stdin().is_terminal();
+    let is_read = output == Some(&Output::Stdout) && io::stdout().is_terminal();
+    let progress = match common.progress {
+        ProgressMode::Auto if is_typed || is_read => ProgressMode::Never,
+        said => said,
+    };
+    Common { progress, ..common.clone() }
 }
 
 fn between_ends(

@@ -15,6 +15,7 @@ mod rules;
 mod sim;
 #[cfg(target_os = "linux")]
 mod ssh;
+mod terminal;
 mod tls;
 mod transfers;
 mod wire;

@@ -154,6 +154,15 @@ fn what_happened_is_marked_when_it_did() {
 }
 
 #[test]
+fn the_last_second_is_drawn_as_it_was_and_not_as_most_of_the_run() {
+    let mut lines = unplugged();
+    lines.last_mut().expect("an end")["bottleneck"] = json!("window");
+    let page = page(&text(&lines));
+    let happened = page.picture("wide", "What held it up, and what happened");
+    assert_eq!(happened.bars("window"), [(4, 7)]);
+}
+
+#[test]
 fn nothing_in_a_file_becomes_part_of_the_page() {
     let evil = "</title></style></svg><script>alert(1)</script><img src=x onerror='y'>\"&\u{202e}";
     let mut lines = unplugged();

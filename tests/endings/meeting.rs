@@ -2,6 +2,7 @@
 
 use super::process::End;
 use super::{LONG, SHORT, at_once};
+use crate::harness;
 use std::net::TcpListener;
 
 #[test]
@@ -25,6 +26,14 @@ fn part((listens, dials, why): (&str, &str, &str)) -> Box<dyn FnOnce() + Send> {
         dialling.ended(0).expect("at once").failed(3, &why);
         assert!(!listening.has_ended(), "the right one may still come");
     })
+}
+
+#[test]
+fn the_end_that_waits_tells_whom_it_turned_away() {
+    let rx = harness::End::start("rx --plain 127.0.0.1:0 --name a");
+    let mut tx = harness::End::start(&format!("tx --plain --name b {}", rx.ready()));
+    assert_eq!(tx.code(), 3);
+    rx.hears(|said| said.contains("127.0.0.1: it wants an end named \"b\"").then_some(()));
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! What both ends write for programs: lines of `--stats`, pages of `--metrics`.
 
 use super::stream::{Pair, Stream};
-use crate::harness::End;
+use crate::harness::{End, deadline, viamillipede};
 use jsonschema::Validator;
 use prometheus_parse::{Scrape, Value as Sample};
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const SIZE: u64 = (3 << 20) + 11;
 
@@ -60,6 +64,35 @@ fn the_last_line_has_totals_that_equal_the_bytes() {
         let links = end["links"].as_array().expect("links");
         let carried: u64 = links.iter().filter_map(|link| link["wire_bytes"].as_u64()).sum();
         assert!(carried >= SIZE, "all of it went over links: {end}");
+    }
+}
+
+#[test]
+fn the_last_line_is_of_the_whole_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().join("stats");
+    let mut line = viamillipede(&format!("loop --plain --rate 1MB --stats {}", at.display()));
+    line.stdout(Stdio::null());
+    let mut end = End::run(line);
+    let mut stream = end.stdin.take().expect("a pipe");
+    stream.write_all(&[0x55; 3 << 20]).expect("it reads");
+    // Three seconds of --rate, and then the source is what is waited for.
+    let last = || read(&at).lines().last().unwrap_or_default().to_owned();
+    let until = deadline();
+    while !last().contains("\"bottleneck\":\"source\"") {
+        assert!(Instant::now() < until, "the source is silent, and this is said: {}", last());
+        thread::sleep(Duration::from_millis(20)); // nobody tells of a line in a file
+    }
+    drop(stream);
+    assert_eq!(end.code(), 0);
+    let lines = lines(&read(&at));
+    let end = lines.last().expect("there is an end");
+    let figure = |name: &str| end[name].as_f64().expect("a number");
+    assert_eq!(end["bottleneck"], "rate", "for most of the time");
+    for bytes in ["stream_bytes", "wire_bytes"] {
+        let mean = figure(bytes) / figure("elapsed_s");
+        let told = figure(&format!("{bytes}_per_s"));
+        assert!((told / mean - 1.0).abs() < 0.01, "{bytes}: {told}, not {mean}");
     }
 }
 
