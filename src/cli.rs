@@ -200,6 +200,8 @@ struct RxArgs {
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
+    shaping: ShapingArgs,
+    #[command(flatten)]
     packing: PackingArgs,
     #[command(flatten)]
     common: CommonArgs,
@@ -230,10 +232,12 @@ struct KeygenArgs {
 const CONNECTIONS: &str = "Connections";
 const PACKING: &str = "Packing";
 
-/// What `rx` has of packing is for the transmitter that it starts.
+/// What `rx` has of packing and of rates is for the transmitter that it starts.
 fn of_the_far_end(argument: Arg) -> Arg {
-    match argument.get_help_heading() {
-        Some(PACKING) => argument.help_heading("Packing, with --ssh"),
+    match (argument.get_help_heading(), argument.get_id().as_str()) {
+        (Some(PACKING), _) | (_, "rate" | "congestion") => {
+            argument.help_heading("Of the transmitter, with --ssh")
+        }
         _ => argument,
     }
 }
@@ -350,13 +354,14 @@ fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
 fn rx(args: RxArgs) -> Result<Unkeyed, Error> {
     let input = args.input.near();
     if args.ssh.is_asked() {
-        let RxArgs { output, ssh, places, connections, packing, common, .. } = args;
+        let RxArgs { output, ssh, places, connections, shaping, packing, common, .. } = args;
         let pair = ssh::Pair { ssh, places: &places, connections, packing, common };
-        return ssh::pull(pair, input, output);
+        return ssh::pull(pair, shaping, input, output);
     }
     args.ssh.refuse()?;
     ends::no_input(&input)?;
     args.packing.refuse()?;
+    args.shaping.refuse()?;
     let output = args.output.read()?;
     let rendezvous = rendezvous(&args.places, args.connect, args.connections.workers)?;
     let key = args.common.key.source(!args.connect);

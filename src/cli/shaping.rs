@@ -2,6 +2,7 @@
 //!
 //! Does not know how they do.
 
+use super::ssh::refuse_said;
 use clap::Args;
 use viamillipede::config::{Rate, Shaping};
 use viamillipede::error::Error;
@@ -19,6 +20,22 @@ pub(super) struct ShapingArgs {
 }
 
 impl ShapingArgs {
+    /// A receiver does not shape, unless it starts the transmitter too.
+    pub(super) fn refuse(&self) -> Result<(), Error> {
+        let said = [("--rate", self.rate.is_some()), ("--congestion", self.congestion.is_some())];
+        refuse_said(&said, "without --ssh the transmitter is told")
+    }
+
+    /// The same as [`Self::read`], for connections of a transmitter elsewhere.
+    pub(super) fn read_for_far_end(self, workers: u16) -> Result<Shaping, Error> {
+        if let Some(Rate::File(path)) = &self.rate {
+            let cause = "the transmitter on HOST cannot read this file";
+            let hint = "say the rate itself, such as --rate 20MB";
+            return Err(Error::usage(format!("--rate @{}", path.display()), cause).with_hint(hint));
+        }
+        self.read(Some(workers))
+    }
+
     /// What so many connections keep to; how many is not known where this end listens.
     pub(super) fn read(self, workers: Option<u16>) -> Result<Shaping, Error> {
         let ShapingArgs { rate, congestion } = self;

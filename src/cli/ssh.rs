@@ -115,13 +115,19 @@ pub(super) fn push(
 }
 
 /// `rx --ssh`: the stream comes from `input` there.
-pub(super) fn pull(pair: Pair<'_>, input: InputArgs, output: OutputArgs) -> Result<Unkeyed, Error> {
+pub(super) fn pull(
+    pair: Pair<'_>,
+    shaping: ShapingArgs,
+    input: InputArgs,
+    output: OutputArgs,
+) -> Result<Unkeyed, Error> {
     let (input, output) = (input.read()?, output.read()?);
     if input == Input::Stdin {
         return Err(Error::usage("--ssh", "nothing says where the stream comes from on HOST")
             .with_hint("say --source CMD or --input FILE; both are on HOST"));
     }
-    let task = Task::Send(input, packaging(&pair.packing));
+    let workers = pair.connections.workers.unwrap_or_default().at_first();
+    let task = Task::Send(input, packaging(&pair.packing), shaping.read_for_far_end(workers)?);
     pair.settle(task, |common, _, rendezvous| {
         Ok(Near::Rx(config::Rx { common, output, rendezvous }))
     })

@@ -197,7 +197,7 @@ fn a_push_has_its_sink_there_and_a_pull_its_source() {
     assert_eq!((push.direct, push.dests.len()), (config::Direct::Auto, 0));
     assert_eq!(push.window_asked, Some(64 << 20));
     let pull = pair("rx --ssh h -e ssh --direct always --workers 2 a:0 b:7,workers=1 -i f -- cat");
-    let Task::Send(Input::File(path), _) = &pull.task else { panic!("{:?}", pull.task) };
+    let Task::Send(Input::File(path), ..) = &pull.task else { panic!("{:?}", pull.task) };
     assert_eq!(path.as_os_str(), "f");
     assert_eq!((pull.dests.len(), pull.dests[0].port, pull.workers), (2, 0, Workers::Count(2)));
     assert!(matches!(pull.near, config::Near::Rx(rx) if matches!(rx.output, Output::Command(_))));

@@ -26,6 +26,11 @@ pub enum Rate {
 }
 
 impl Rate {
+    /// So many bytes a second, if they are not too few for anything.
+    pub fn fixed(rate: u64) -> Option<Rate> {
+        (rate >= LEAST).then_some(Rate::Fixed(rate))
+    }
+
     /// Reads what was typed: `20MB`, `200Mbit` or `@FILE`.
     pub fn parse(text: &str) -> Result<Rate, String> {
         match text.strip_prefix('@') {

@@ -10,7 +10,7 @@ use super::packet::{self, WORDS};
 use super::reply::Reply;
 use super::tunnel::Tunnel;
 use crate::cancel::wait;
-use crate::config::{self, Common, Listen, ProgressMode, Records, Rendezvous, Shaping};
+use crate::config::{self, Common, Listen, ProgressMode, Records, Rendezvous};
 use crate::error::{Error, plain};
 use crate::foot::MIN_FOOT_BYTES;
 use crate::ports::Ports;
@@ -85,7 +85,7 @@ fn tell(tunnel: Tunnel, error: &Error) {
 fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), Error> {
     let Order { task, ports, .. } = order;
     let (role, foot_bytes) = match &task {
-        Task::Send(_, packaging) => (Role::Sender, packaging.foot_bytes),
+        Task::Send(_, packaging, _) => (Role::Sender, packaging.foot_bytes),
         Task::Receive(_) => (Role::Receiver, MIN_FOOT_BYTES),
     };
     let rendezvous = Rendezvous::Listen(listens(&ports));
@@ -133,9 +133,9 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
     let (stats, announce) = (Some(stats), Some(announce as &mut dyn FnMut(&[SocketAddr])));
     let ports = Ports { stats, news, interrupt, announce, spare: None };
     match task {
-        Task::Send(input, packaging) => {
+        Task::Send(input, packaging, shaping) => {
+            tx::check(&shaping)?;
             let source = Source::open(&input)?;
-            let shaping = Shaping::default(); // it is for a transmitter where it is said
             tx::run(&config::Tx { common, input, packaging, shaping, rendezvous }, source, ports)
         }
         Task::Receive(output) => {

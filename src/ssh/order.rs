@@ -4,8 +4,8 @@
 //! arrive as they are. Does not know how orders travel ([`super::packet`]), nor who carries them out.
 
 use crate::config::{
-    Input, MAX_NAME_BYTES, MAX_TOTAL_WORKERS, Output, Packaging, Packing, Security, Verbosity,
-    ZSTD_LEVELS,
+    Input, MAX_NAME_BYTES, MAX_TOTAL_WORKERS, Output, Packaging, Packing, Rate, Security, Shaping,
+    Verbosity, ZSTD_LEVELS,
 };
 use crate::foot::{MAX_FOOT_BYTES, MIN_FOOT_BYTES};
 use crate::key::{KEY_BYTES, Key};
@@ -48,8 +48,8 @@ pub struct Order {
 /// The role of the far end, with its end of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Transmit this.
-    Send(Input, Packaging),
+    /// Transmit this. Its rate is never a file: that would be at the near end.
+    Send(Input, Packaging, Shaping),
     /// Receive to this.
     Receive(Output),
 }
@@ -153,22 +153,27 @@ impl Order {
     fn room(&self) -> usize {
         const FIXED: usize = 256;
         let parts = match &self.task {
-            Task::Send(Input::File(path), _) => path.as_os_str().len(),
-            Task::Send(Input::Source(command), _) => command.len(),
-            Task::Send(Input::Stdin, _) | Task::Receive(Output::Stdout) => 0,
+            Task::Send(Input::File(path), ..) => path.as_os_str().len(),
+            Task::Send(Input::Source(command), ..) => command.len(),
+            Task::Send(Input::Stdin, ..) | Task::Receive(Output::Stdout) => 0,
             Task::Receive(Output::File { path, .. }) => path.as_os_str().len(),
             Task::Receive(Output::Command(argv)) => argv.iter().map(|it| it.len() + 4).sum(),
         };
-        FIXED + self.name.len() + 2 * self.ports.len() + parts
+        let congestion = match &self.task {
+            Task::Send(_, _, shaping) => shaping.congestion.as_ref().map_or(0, String::len),
+            Task::Receive(_) => 0,
+        };
+        FIXED + self.name.len() + 2 * self.ports.len() + congestion + parts
     }
 }
 
 impl Task {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Task::Send(input, packaging) => {
+            Task::Send(input, packaging, shaping) => {
                 out.push(1);
                 encode_packaging(packaging, out);
+                encode_shaping(shaping, out);
                 match input {
                     Input::Stdin => out.push(0),
                     Input::File(path) => tagged(out, 1, path.as_os_str()),
@@ -198,12 +203,13 @@ impl Task {
         match fields.u8()? {
             1 => {
                 let packaging = decode_packaging(fields)?;
+                let shaping = decode_shaping(fields)?;
                 let input = match fields.u8()? {
                     1 => Input::File(Path::new(&text(fields)?).into()),
                     2 => Input::Source(text(fields)?),
                     _ => return Err(OrderError::Value("input")),
                 };
-                Ok(Task::Send(input, packaging))
+                Ok(Task::Send(input, packaging, shaping))
             }
             2 => Ok(Task::Receive(match fields.u8()? {
                 1 => {
@@ -245,6 +251,29 @@ fn decode_packaging(fields: &mut Fields<'_>) -> Result<Packaging, OrderError> {
         return Err(OrderError::Value("foot_bytes"));
     }
     Ok(Packaging { packing, foot_bytes, size: option(fields)? })
+}
+
+fn encode_shaping(shaping: &Shaping, out: &mut Vec<u8>) {
+    put_option(
+        out,
+        match shaping.rate {
+            Some(Rate::Fixed(rate)) => Some(rate),
+            Some(Rate::File(_)) | None => None,
+        },
+    );
+    // No algorithm has an empty name.
+    put(out, shaping.congestion.as_deref().unwrap_or_default().as_bytes());
+}
+
+fn decode_shaping(fields: &mut Fields<'_>) -> Result<Shaping, OrderError> {
+    let rate = match option(fields)? {
+        Some(rate) => Some(Rate::fixed(rate).ok_or(OrderError::Value("rate"))?),
+        None => None,
+    };
+    let congestion_bytes = length(fields)?;
+    let congestion = fields.text(congestion_bytes, "congestion")?;
+    let congestion = (!congestion.is_empty()).then(|| congestion.to_owned());
+    Ok(Shaping { rate, congestion })
 }
 
 fn ports(fields: &mut Fields<'_>) -> Result<Vec<u16>, OrderError> {

@@ -9,7 +9,7 @@ use crate::proto::fields::truncated;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
 /// The version of the conversation through ssh. It is told first, so it must be the same at both ends.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Begins the greeting.
 const MAGIC: &[u8] = b"viamillipede-remote ";
 /// Most bytes that may come before the greeting ends: banners are longer than one thinks.

@@ -38,7 +38,7 @@ fn another_version_there_is_refused() {
 fn nonsense_in_the_place_of_an_answer_is_told_as_such() {
     let Some(far) = Far::start() else { return };
     for nonsense in ["head -c 100000 /dev/zero", "yes"] {
-        let program = format!("echo viamillipede-remote 1 0.1.0; {nonsense}; cat >/dev/null; :");
+        let program = format!("echo viamillipede-remote 2 0.1.0; {nonsense}; cat >/dev/null; :");
         let (code, said) = told(&far, &program);
         assert_eq!(code, 4, "{said}");
         let words = "viamillipede: far: something else than viamillipede answers there\n";
@@ -117,7 +117,7 @@ fn answered(order: &[u8]) -> (i32, String) {
     end.stdin.take().expect("a pipe").write_all(order).expect("there is room");
     let mut said = Vec::new();
     end.stdout.take().expect("a pipe").read_to_end(&mut said).expect("a pipe can be read");
-    assert!(said.starts_with(b"viamillipede-remote 1 "), "{said:?}");
+    assert!(said.starts_with(b"viamillipede-remote 2 "), "{said:?}");
     (end.code(), end.said())
 }
 

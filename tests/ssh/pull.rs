@@ -4,6 +4,7 @@ use super::LARGE;
 use super::server::{Far, own_lines};
 use std::fs;
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 /// All that comes out, to its end.
 fn drained(rx: &mut crate::harness::End) -> Vec<u8> {
@@ -37,6 +38,21 @@ fn a_file_there_goes_to_a_command_here() {
     let mut rx = far.end("rx -q --input /nowhere/at/all", &[]);
     assert_eq!(rx.code(), 1, "{}", rx.said());
     assert!(rx.said().contains("/nowhere/at/all: No such file"), "{}", rx.said());
+}
+
+#[test]
+fn the_transmitter_there_keeps_to_a_rate_said_here() {
+    let Some(far) = Far::start() else { return };
+    let began = Instant::now();
+    let mut rx = far.end("rx -q --rate 2MB", &["--source", "head -c 4000000 /dev/zero"]);
+    assert_eq!((drained(&mut rx).len(), rx.code()), (4_000_000, 0), "{}", rx.said());
+    // No faster: a busy machine may be as slow as it likes.
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+
+    let mut rx = far.end("rx -q --congestion nosuch", &["--source", "echo"]);
+    drained(&mut rx);
+    assert!(rx.code() != 0 && rx.said().contains("nosuch"), "{}", rx.said());
+    far.until_nothing_is_left();
 }
 
 #[test]

@@ -26,9 +26,11 @@ fn program() -> Order {
 #[test]
 fn every_order_arrives_as_it_was_given() {
     let packaging = Packaging { packing: Packing::Zstd(-7), foot_bytes: 1 << 16, size: Some(9) };
+    let free = Shaping::default();
+    let shaped = Shaping { rate: Rate::fixed(1000), congestion: Some("bbr".repeat(100)) };
     let tasks = [
-        Task::Send(Input::File("/a b".into()), packaging),
-        Task::Send(Input::Source("zfs send x | cat".into()), packaging),
+        Task::Send(Input::File("/a b".into()), packaging, free),
+        Task::Send(Input::Source("zfs send x | cat".into()), packaging, shaped),
         Task::Receive(Output::File { path: "copy".into(), replaces: true }),
     ];
     for order in tasks.into_iter().map(order).chain([program()]) {
