@@ -77,6 +77,9 @@ pub(super) struct Adapt {
     ahead: Ahead,
     /// Feet do not shrink, since then.
     in_vain: Option<Instant>,
+    /// Until then the connections are busy with what did not shrink: what does has not shown yet whether they are too
+    /// slow for it.
+    busy_until: Instant,
     span: Span,
     agreed: Agreed,
     /// When each step was last left, and how many feet a second there were on it.
@@ -186,6 +189,7 @@ impl Adapt {
             way: Way { since: now, sent_bytes: 0, rate: 0.0 },
             ahead: Ahead::default(),
             in_vain: None,
+            busy_until: now,
             span: Span::new(now, Ahead::default()),
             agreed: Agreed::new(None, now, Ahead::default()),
             known: [None; LADDER.len()],
@@ -216,8 +220,7 @@ impl Adapt {
         if in_vain {
             self.in_vain.get_or_insert(now);
         } else if self.in_vain.take().is_some_and(|since| now - since >= LONGEST_AHEAD) {
-            // The connections are busy with what did not shrink; what does has not shown yet whether they are too slow.
-            self.stale = (now + LONGEST_AHEAD, u64::MAX);
+            self.busy_until = now + LONGEST_AHEAD;
         }
     }
 
@@ -270,7 +273,8 @@ impl Adapt {
             Some(Wait::Both) | None => return,
         };
         // (From no packing to the first step it goes all the same: else nothing would be tried any more.)
-        if self.in_vain.is_some() && next > FIRST {
+        let is_harder = next > self.rung && now < self.busy_until;
+        if next > FIRST && (self.in_vain.is_some() || is_harder) {
             return;
         }
         let Some(known) = self.known.get(next) else { return };
