@@ -38,7 +38,7 @@ pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Err
     };
     let stats = Arc::new(Stats::of(role));
     let say = say.at(common.verbosity);
-    watch::log(&say, common.verbosity);
+    watch::log(&say, common.verbosity, "");
     let (stop, interrupt) = bounded(2);
     let stop_on_signal = stop.clone();
     let on_signal = move |signal| {

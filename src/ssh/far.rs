@@ -108,7 +108,8 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
     let stop_on_signal = stop.clone();
     let on_signal = move |signal| drop(stop_on_signal.try_send(Error::Signal(signal)));
     let say = say.at(common.verbosity);
-    watch::log(&say, common.verbosity);
+    // With a clock of its own, beside what the near end says.
+    watch::log(&say, common.verbosity, "far: ");
     let watch = Watch::start(Arc::clone(&stats), &say, &common, Vec::new(), on_signal)?;
     let news = watch.news();
     let door = Arc::new(OnceLock::new());

@@ -24,28 +24,35 @@ use tracing_subscriber::registry::LookupSpan;
 const LINES: u32 = 200;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Has the events of this process said that are wanted, from now on. Where the program has a subscriber of its
-/// own already, that one goes on to hear them, and nothing is said here.
-pub fn start(say: &Say, verbosity: Verbosity) {
+/// Has the events of this process said that are wanted, from now on; `whose` stands before each, where it is not
+/// clear. Where the program has a subscriber of its own already, that one goes on to hear them, and nothing is said
+/// here.
+pub fn start(say: &Say, verbosity: Verbosity, whose: &'static str) {
     let level = match verbosity {
         Verbosity::Quiet | Verbosity::Normal => return,
         Verbosity::Verbose => Level::DEBUG,
         Verbosity::VeryVerbose => Level::TRACE,
     };
-    let _ = tracing::subscriber::set_global_default(subscriber(say, level, Instant::now()));
+    let _ = tracing::subscriber::set_global_default(subscriber(say, level, Instant::now(), whose));
 }
 
-fn subscriber(say: &Say, level: Level, now: Instant) -> impl Subscriber + Send + Sync + use<> {
+fn subscriber(
+    say: &Say,
+    level: Level,
+    now: Instant,
+    whose: &'static str,
+) -> impl Subscriber + Send + Sync + use<> {
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     let budget = Arc::new(Mutex::new(Budget::new(LINES, SECOND, now)));
     let lines = Lines { say: say.clone(), budget };
-    let layer = Layer::new().with_ansi(false).event_format(Shape { began: now });
+    let layer = Layer::new().with_ansi(false).event_format(Shape { began: now, whose });
     Registry::default().with(ours).with(layer.with_writer(lines))
 }
 
 /// How an event is a line: when, how detailed, what, and its fields.
 struct Shape {
     began: Instant,
+    whose: &'static str,
 }
 
 impl<S, F> FormatEvent<S, F> for Shape
@@ -61,7 +68,7 @@ where
     ) -> fmt::Result {
         let seconds = self.began.elapsed().as_secs_f64();
         let level = event.metadata().level().as_str().to_ascii_lowercase();
-        write!(writer, "viamillipede: {level} at {seconds:.3} s: ")?;
+        write!(writer, "viamillipede: {}{level} at {seconds:.3} s: ", self.whose)?;
         context.field_format().format_fields(writer, event)
     }
 }
@@ -108,7 +115,7 @@ mod tests {
     /// What is said of these events, where this level is wanted.
     fn said(level: Level, events: impl FnOnce()) -> Vec<String> {
         let (say, written) = Say::kept();
-        let heard = subscriber(&say, level, Instant::now());
+        let heard = subscriber(&say, level, Instant::now(), "far: ");
         tracing::subscriber::with_default(heard, events);
         written()
     }
@@ -122,7 +129,7 @@ mod tests {
             info!(target: "another", "of no interest");
         });
         let [line] = &lines[..] else { panic!("{lines:?}") };
-        assert!(line.starts_with("viamillipede: info at 0."), "{line}");
+        assert!(line.starts_with("viamillipede: far: info at 0."), "{line}");
         assert!(line.contains(" s: connection is up worker=3 peer=evil viamillipede: "), "{line}");
         assert!(!line.contains(['\n', '\x1b']), "{line:?}");
     }
