@@ -82,15 +82,15 @@ impl Share {
         self.is_lifted = true;
     }
 
-    /// Whether some of a foot, one that was begun or a new one, may be written now; if not, when to ask again
-    /// is its [`Share::turn`].
-    pub(super) fn opens(&mut self, has_begun: bool) -> bool {
+    /// Whether some of a foot, one of which so many bytes are left or a new one, may be written now; if not, when to
+    /// ask again is its [`Share::turn`].
+    pub(super) fn opens(&mut self, left: Option<u64>) -> bool {
         let Some(limit) = &self.limit else { return true };
         if self.granted > 0 || self.is_lifted {
             return true;
         }
         let now = Instant::now();
-        let turn = limit.bucket().ask(now, self.worker, self.link, has_begun);
+        let turn = limit.bucket().ask(now, self.worker, self.link, left);
         match turn {
             Turn::Now(bytes) => {
                 self.granted = bytes;

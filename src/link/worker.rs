@@ -291,7 +291,11 @@ impl Worker {
         if self.outbox.hurries() {
             self.share.lift();
         }
-        let opens = self.share.opens(self.foot.is_some());
+        let left = self.foot.as_ref().map(|(payload, written)| {
+            let bytes = self.head.len() - self.head_written + payload.len() - written;
+            bytes as u64
+        });
+        let opens = self.share.opens(left);
         self.tell_held()?;
         Ok(opens)
     }

@@ -31,13 +31,22 @@ pub struct Bucket {
     bytes_per_second: u64,
     /// All that was let through is paid for by then.
     free: Instant,
-    /// Who waits, in turn, and when each was told to come.
-    queue: BTreeMap<Place, Instant>,
+    /// Who waits, in turn.
+    queue: BTreeMap<Place, Waiting>,
     places: BTreeMap<WorkerId, Place>,
 }
 
 /// A place in the queue: since when, and whose.
 type Place = (Instant, WorkerId);
+
+/// What somebody in the queue was told.
+#[derive(Debug)]
+struct Waiting {
+    /// When to come.
+    turn: Instant,
+    /// What will be let through then.
+    slice: u64,
+}
 
 /// What somebody who asks is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +68,20 @@ impl Bucket {
         self.bytes_per_second = bytes_per_second;
     }
 
-    /// Asks for a slice, for a connection on this link, to begin a foot or to go on with it. What is not
-    /// used of it must be given back.
-    pub fn ask(&mut self, now: Instant, worker: WorkerId, link: LinkId, has_begun: bool) -> Turn {
+    /// Asks for a slice, for a connection on this link, to begin a foot or to go on with one of which so many
+    /// bytes are left. What is not used of it must be given back; but nobody who waits knows then that it is his
+    /// turn earlier, so no more is let through than is wanted.
+    pub fn ask(&mut self, now: Instant, worker: WorkerId, link: LinkId, left: Option<u64>) -> Turn {
         self.forget_the_past(now);
-        let links_before = if has_begun { 0 } else { link.0.min(FURTHEST) };
+        let links_before = if left.is_some() { 0 } else { link.0.min(FURTHEST) };
         let fresh = (now + DEFERENCE * u32::from(links_before), worker);
         let place = *self.places.entry(worker).or_insert(fresh);
         self.drop_late(now, place);
-        let ahead = u32::try_from(self.queue.range(..place).count()).unwrap_or(u32::MAX);
-        let slice = self.slice();
-        let turn = self.free + self.time(slice) * ahead;
+        let ahead = self.queue.range(..place).map(|(_, waiting)| waiting.slice).sum();
+        let slice = self.slice().min(left.unwrap_or(u64::MAX)).max(1);
+        let turn = self.free + self.time(ahead);
         if turn > now {
-            self.queue.insert(place, turn);
+            self.queue.insert(place, Waiting { turn, slice });
             return Turn::At(turn);
         }
         self.leave(worker);
@@ -122,8 +132,8 @@ impl Bucket {
 
     /// Whose turn was so long ago that it seems to be stuck loses it, unless it is the one who asks.
     fn drop_late(&mut self, now: Instant, asking: Place) {
-        while let Some((&place, &turn)) = self.queue.first_key_value()
-            && now > turn + LATE
+        while let Some((&place, waiting)) = self.queue.first_key_value()
+            && now > waiting.turn + LATE
             && place != asking
         {
             self.leave(place.1);

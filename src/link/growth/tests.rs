@@ -214,7 +214,7 @@ fn limited(limit: u64, each: f64) -> Vec<u16> {
     for ms in 1..120_000 {
         now += MS;
         for (worker, place) in (0..live).zip(&mut places).filter(|(_, place)| place.0 <= now) {
-            match bucket.ask(now, WorkerId(worker.into()), link, true) {
+            match bucket.ask(now, WorkerId(worker.into()), link, Some(u64::MAX)) {
                 Turn::Now(slice) => {
                     bytes += slice;
                     waited += place.1.map_or(Duration::ZERO, |since| now - since);

@@ -39,7 +39,8 @@ impl Net {
         let (now, turn, before) = (agenda.now, pipe.share.turn, pipe.admitted);
         let written = pipe.admit(self.kernel_bytes, |share, wanted, begun| {
             if begun.is_foot {
-                return limit.allow(now, (conn, link, begun.is_touched), share, wanted);
+                let left = begun.is_touched.then_some(begun.rest);
+                return limit.allow(now, (conn, link, left), share, wanted);
             }
             limit.charge(now, wanted);
             wanted
@@ -66,7 +67,7 @@ impl Limit {
     fn allow(
         &mut self,
         now: u64,
-        (conn, link, has_begun): (usize, usize, bool),
+        (conn, link, left): (usize, usize, Option<u64>),
         share: &mut Share,
         wanted: u64,
     ) -> u64 {
@@ -78,7 +79,7 @@ impl Limit {
         if share.granted == 0 {
             let at = self.base + Duration::from_nanos(now);
             let (worker, link) = (WorkerId(conn as u32), LinkId(link as u16));
-            match self.bucket.ask(at, worker, link, has_begun) {
+            match self.bucket.ask(at, worker, link, left) {
                 Turn::Now(bytes) => (share.granted, share.turn) = (bytes, None),
                 Turn::At(at) => share.turn = Some((at - self.base).as_nanos() as u64),
             }
