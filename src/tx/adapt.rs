@@ -18,7 +18,8 @@ const FEET: u32 = 8;
 const SPAN: Duration = Duration::from_millis(100);
 /// The pace of fewer feet says nothing.
 const FEET_OF_A_PACE: u32 = 4;
-/// So many verdicts in a row make a step.
+/// So many verdicts in a row make a step; to pack less one is enough, for packers are slow only because of what they
+/// are given, and a fast way loses much meanwhile.
 const AGREED: u32 = 2;
 /// How fast the stream was on another step counts for this long; then that step is tried again.
 const MEMORY: Duration = Duration::from_secs(2);
@@ -259,7 +260,8 @@ impl Adapt {
         }
         self.agreed.times += 1;
         self.agreed.feet += span.feet;
-        if self.agreed.times >= AGREED {
+        let agreed = if verdict == Some(Wait::Packers) { 1 } else { AGREED };
+        if self.agreed.times >= agreed {
             self.step(now, verdict);
             self.agreed = Agreed::new(None, now, self.ahead);
         }
