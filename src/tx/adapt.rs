@@ -18,8 +18,7 @@ const FEET: u32 = 8;
 const SPAN: Duration = Duration::from_millis(100);
 /// The pace of fewer feet says nothing.
 const FEET_OF_A_PACE: u32 = 4;
-/// So many verdicts in a row make a step; to pack less one is enough, for packers are slow only because of what they
-/// are given, and a fast way loses much meanwhile.
+/// So many verdicts in a row make a step.
 const AGREED: u32 = 2;
 /// How fast the stream was on another step counts for this long; then that step is tried again.
 const MEMORY: Duration = Duration::from_secs(2);
@@ -260,8 +259,7 @@ impl Adapt {
         }
         self.agreed.times += 1;
         self.agreed.feet += span.feet;
-        let agreed = if verdict == Some(Wait::Packers) { 1 } else { AGREED };
-        if self.agreed.times >= agreed {
+        if self.agreed.times >= AGREED {
             self.step(now, verdict);
             self.agreed = Agreed::new(None, now, self.ahead);
         }
