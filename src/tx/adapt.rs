@@ -29,9 +29,10 @@ const LONGER: f64 = 4.0;
 const AHEAD_BYTES: u32 = 8 << 20;
 /// Packed feet may wait for a connection for so long on each step, if they are more than a few. Raw ones: so that the
 /// connections never run dry. Lightly packed ones: packers and connections are about as fast there, and each has
-/// to be busy where feet that hardly shrink are followed by others. On a way that is worth more packing nothing is gained by
+/// to be busy where feet that hardly shrink are followed by others; longer, and what was packed for a gigabit would be all
+/// that 10 Mbit/s carry for many seconds. On a way that is worth more packing nothing is gained by
 /// it, and lost when it changes.
-const AHEAD_MS: [u32; LADDER.len()] = [10, 200, 0, 0, 0, 0];
+const AHEAD_MS: [u32; LADDER.len()] = [10, 40, 0, 0, 0, 0];
 const LONGEST_AHEAD: Duration = Duration::from_millis(200);
 
 /// What a foot has to wait for before it is read.

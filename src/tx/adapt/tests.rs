@@ -24,6 +24,11 @@ const TAR: Kind = Kind {
     speed: [1500. * MB, 700. * MB, 500. * MB, 380. * MB, 140. * MB, 80. * MB],
     size: [1.0, 0.46, 0.44, 0.42, 0.39, 0.38],
 };
+/// The dump again, on a machine whose packers are as fast as a link of 125 MB/s on the lightest step.
+const BALANCED: Kind = Kind {
+    speed: [1500. * MB, 450. * MB, 400. * MB, 340. * MB, 180. * MB, 105. * MB],
+    size: [1.0, 0.264, 0.25, 0.239, 0.228, 0.217],
+};
 const RANDOM: Kind = Kind {
     speed: [1500. * MB, 1200. * MB, 1100. * MB, 1000. * MB, 300. * MB, 200. * MB],
     size: [1.0; 6],
@@ -199,7 +204,7 @@ fn streams_of_several_kinds_take_hardly_longer_than_with_the_best_fixed_level() 
 
 #[test]
 fn it_follows_a_link_that_changes_within_two_seconds() {
-    for kind in [SQL, TAR] {
+    for kind in [SQL, TAR, BALANCED] {
         let mut pipeline = Pipeline::new(None);
         let mut before = 1.25;
         for link in [1.25, 125., 1.25, 1000., 5.] {
