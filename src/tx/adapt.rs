@@ -33,7 +33,7 @@ const AHEAD_BYTES: u32 = 8 << 20;
 /// that 10 Mbit/s carry for many seconds. On a way that is worth more packing nothing is gained by
 /// it, and lost when it changes.
 const AHEAD_MS: [u32; LADDER.len()] = [10, 40, 0, 0, 0, 0];
-const LONGEST_AHEAD: Duration = Duration::from_millis(200);
+const LONGEST_AHEAD: Duration = Duration::from_millis(AHEAD_MS[FIRST] as u64);
 
 /// What a foot has to wait for before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
