@@ -90,26 +90,30 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
     }
 }
 
+// With the margin of a man page no line is longer than a terminal of 80 columns is wide.
 const EXAMPLES: &str = "\
 Examples:
-  viamillipede rx 7000 > copy                         receive, waiting on port 7000; prints a key
-  VIAMILLIPEDE_KEY=vmkey1_... viamillipede tx host:7000 < original
-                                                      transmit to it, with that key
-  viamillipede keygen ~/backup.key                    a key to keep at both hosts:
-  zfs send pool/fs@now | viamillipede tx --key-file ~/backup.key --zstd --workers 8 host:7000
-  viamillipede tx 10.0.0.2:7000 10.1.0.2:7000,bind=wlan0,workers=2 < original
-                                                      over two networks, the first one preferred
-  viamillipede rx --connect host:7000 > copy          receive from one that waits with `tx --listen`
-  viamillipede rx 7000 -- zfs receive pool/copy
-  viamillipede tx --key-file ~/backup.key host:7000 --source 'zfs send pool/fs@now'
-                                                      from program to program: a part is never
-                                                      taken for the whole
-  zfs send pool/fs@now | viamillipede tx --ssh backup@host -- zfs receive pool/copy
-  viamillipede rx --ssh host --source 'zfs send pool/fs@now' -o now.zfs
-                                                      push and pull: ssh starts the other end
+  Receive, waiting on port 7000 (it prints a key), and transmit to it:
+    viamillipede rx 7000 > copy
+    VIAMILLIPEDE_KEY=vmkey1_... viamillipede tx host:7000 < original
+  With a key that is kept at both hosts:
+    viamillipede keygen ~/backup.key
+    zfs send pool/fs@now |
+      viamillipede tx --key-file ~/backup.key --zstd host:7000
+  Over two networks, the first one preferred:
+    viamillipede tx 10.0.0.2:7000 10.1.0.2:7000,bind=wlan0 < original
+  Receive from one that waits with `tx --listen`:
+    viamillipede rx --connect host:7000 > copy
+  From program to program, so that a part is never taken for the whole:
+    viamillipede rx 7000 -- zfs receive pool/copy
+    viamillipede tx host:7000 --source 'zfs send pool/fs@now'
+  Push and pull; ssh starts the other end:
+    zfs send pool/fs@now |
+      viamillipede tx --ssh backup@host -- zfs receive pool/copy
+    viamillipede rx --ssh host --source 'zfs send pool@now' -o now.zfs
 
-Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost, 5 corrupt, 6 command failed,
-7 busy, 128+N ended by signal N.";
+Exit codes: 0 delivered, 1 failed, 2 usage, 3 refused, 4 peer lost,
+5 corrupt, 6 command failed, 7 busy, 128+N ended by signal N.";
 
 /// Carries one pipe from a host to another over several TCP connections, whole or not at all
 #[derive(Parser)]

@@ -140,6 +140,7 @@ fn every_usage_error_has_one_shape() {
 #[test]
 fn a_name_has_a_limit() {
     let longest = "n".repeat(255);
+    assert!(!complaint("tx --plain --adapt --zstd 3 h:1").contains("--adapt is for"));
     assert!(complaint(&format!("tx --name {longest} h:1")).contains("--plain"));
     assert!(complaint(&format!("tx --name {longest}n h:1")).contains("256 bytes, more than 255"));
 }

@@ -140,6 +140,7 @@ pub(super) fn no_output(output: &OutputArgs) -> Result<(), Error> {
     }
     let Some(first) = output.command.first() else { return Ok(()) };
     let cause = "a COMMAND is for the receiving end";
-    let hint = "--source 'CMD' transmits what a program writes";
+    let hint =
+        "--source 'CMD' transmits what a program writes; --ssh HOST -- COMMAND runs one there";
     Err(Error::usage(first.to_string_lossy(), cause).with_hint(hint))
 }

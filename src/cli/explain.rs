@@ -80,7 +80,8 @@ fn suggestion(error: &clap::Error) -> String {
     let typed = told(error, ContextKind::InvalidArg)
         .or_else(|| told(error, ContextKind::InvalidSubcommand))
         .unwrap_or_default();
-    if let Some(owners) = owners(&typed) {
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    if let Some(owners) = owners(&typed).filter(|_| is_unknown) {
         return format!("{typed} is for {owners}");
     }
     let similar = told(error, ContextKind::SuggestedArg)

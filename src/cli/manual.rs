@@ -8,6 +8,9 @@ use clap_mangen::Man;
 use std::io::{self, Write};
 use viamillipede::error::Error;
 
+/// What a page is of, at its foot.
+const SOURCE: &str = concat!("viamillipede ", env!("CARGO_PKG_VERSION"));
+
 /// The completion script of `shell`.
 pub(super) fn completions(shell: Shell, mut line: Command) -> String {
     let mut script = Vec::new();
@@ -31,9 +34,16 @@ fn page(name: String, command: &Command) -> Result<String, Error> {
     let mut roff = options(name, command).map_err(|error| Error::io("the manual", error))?;
     // What comes after the options is laid out already, and would be filled like prose.
     if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
-        roff += ".SH EXAMPLES\n.nf\n";
-        roff.extend(text.to_string().lines().map(as_it_is));
-        roff += ".fi\n";
+        let text = text.to_string();
+        for part in text.split("\n\n") {
+            let (head, lines) = match part.strip_prefix("Exit codes: ") {
+                Some(codes) => ("EXIT STATUS", codes),
+                None => ("EXAMPLES", part.split_once('\n').map_or(part, |(_, lines)| lines)),
+            };
+            roff += &format!(".SH \"{head}\"\n.nf\n");
+            roff.extend(lines.lines().map(as_it_is));
+            roff += ".fi\n";
+        }
     }
     Ok(roff)
 }
@@ -42,7 +52,7 @@ fn page(name: String, command: &Command) -> Result<String, Error> {
 fn options(name: String, command: &Command) -> io::Result<String> {
     let title = name.to_uppercase();
     let page = Man::new(command.clone().display_name(name).mut_args(with_aliases));
-    let (page, mut roff) = (page.title(title).section("1"), Vec::new());
+    let (page, mut roff) = (page.title(title).section("1").source(SOURCE), Vec::new());
     page.render_title(&mut roff)?;
     page.render_name_section(&mut roff)?;
     // clap_mangen's own leaves out what options take, and that arguments may be several.
@@ -110,8 +120,16 @@ mod tests {
     fn examples_are_shown_line_by_line() {
         let pages = pages(Line::command()).expect("nothing is written");
         for (name, page) in pages.iter().filter(|(name, _)| name.ends_with("tx.1")) {
-            let (_, examples) = page.split_once(".SH EXAMPLES\n.nf\n").expect(name);
-            assert!(examples.ends_with(".fi\n") && examples.lines().count() > 3, "{examples}");
+            let (_, examples) = page.split_once(".SH \"EXAMPLES\"\n.nf\n").expect(name);
+            let (examples, codes) = examples.split_once(".fi\n.SH \"EXIT STATUS\"\n").expect(name);
+            assert!(examples.lines().count() > 3 && codes.ends_with(".fi\n"), "{examples}{codes}");
+            let lines = examples.lines().chain(codes.lines());
+            assert!(
+                lines
+                    .map(|line| line.replace("\\(aq", "'").replace('\\', ""))
+                    .all(|line| line.len() < 74),
+                "{page}"
+            );
         }
         assert_eq!(as_it_is(".a 'b' \\ --c"), "\\&.a \\(aqb\\(aq \\e \\-\\-c\n");
     }

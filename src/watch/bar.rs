@@ -10,6 +10,8 @@ use std::io;
 
 /// Redraws in a second, at most.
 const REDRAWS: u8 = 5;
+/// What stands before a link's line.
+const LANE_INDENT: &str = "  ";
 /// A terminal of fewer columns is narrow.
 const NARROW: usize = 72;
 
@@ -53,11 +55,14 @@ impl Bar {
             self.lanes.pop().into_iter().for_each(|lane| self.group.remove(&lane));
         }
         while self.lanes.len() < lanes.len() {
-            let lane = self.group.add(ProgressBar::new_spinner().with_style(style("  {wide_msg}")));
+            let lane = self.group.add(
+                ProgressBar::new_spinner().with_style(style(&format!("{LANE_INDENT}{{wide_msg}}"))),
+            );
             self.lanes.push(lane);
         }
         for (lane, line) in self.lanes.iter().zip(lanes) {
-            lane.set_message(line);
+            let parts: Vec<String> = line.split(", ").map(str::to_owned).collect();
+            lane.set_message(fitting(&parts, ", ", columns - LANE_INDENT.len()));
             lane.tick();
         }
     }
