@@ -61,8 +61,7 @@ impl Bar {
             self.lanes.push(lane);
         }
         for (lane, line) in self.lanes.iter().zip(lanes) {
-            let parts: Vec<String> = line.split(", ").map(str::to_owned).collect();
-            lane.set_message(fitting(&parts, ", ", columns - LANE_INDENT.len()));
+            lane.set_message(lane_text(&line, columns));
             lane.tick();
         }
     }
@@ -94,6 +93,12 @@ fn columns() -> usize {
     size.map_or(80, |size| usize::from(size.ws_col)).max(16)
 }
 
+/// A link's line, without the fields that there are no columns for.
+fn lane_text(line: &str, columns: usize) -> String {
+    let fields: Vec<String> = line.split(", ").map(str::to_owned).collect();
+    fitting(&fields, ", ", columns - LANE_INDENT.len())
+}
+
 /// As many of the parts as there are columns for: half a figure would mislead.
 fn fitting(parts: &[String], between: &str, columns: usize) -> String {
     let mut line = String::new();
@@ -118,5 +123,9 @@ mod tests {
         let shown = [40, 23, 22, 9, 2].map(|columns| fitting(&parts, " ", columns));
         let [all, two] = ["12 % 4.41 MB/s ETA 0:04", "12 % 4.41 MB/s"];
         assert_eq!(shown, [all, all, two, "12 %", "12 %"]);
+
+        let line = "10.0.0.2:7000: 1.25 MB/s, idle, rtt 0.01 ms";
+        assert_eq!(lane_text(line, 45), line);
+        assert_eq!(lane_text(line, 44), "10.0.0.2:7000: 1.25 MB/s, idle");
     }
 }
