@@ -138,9 +138,13 @@ fn every_usage_error_has_one_shape() {
 }
 
 #[test]
+fn options_that_cannot_go_together_are_not_told_whose_they_are() {
+    assert!(!complaint("tx --plain --adapt --zstd 3 h:1").contains("--adapt is for"));
+}
+
+#[test]
 fn a_name_has_a_limit() {
     let longest = "n".repeat(255);
-    assert!(!complaint("tx --plain --adapt --zstd 3 h:1").contains("--adapt is for"));
     assert!(complaint(&format!("tx --name {longest} h:1")).contains("--plain"));
     assert!(complaint(&format!("tx --name {longest}n h:1")).contains("256 bytes, more than 255"));
 }
