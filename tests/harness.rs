@@ -15,6 +15,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How often is looked at what does not tell when it changes.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_viamillipede");
 
@@ -274,6 +277,19 @@ pub fn until_quiet(pids: &[i32], ticks_each: u64) {
         }
         assert!(Instant::now() < until, "an end that waits works all the time: {now:?} ticks");
         before = now;
+    }
+}
+
+/// Waits until `find` finds something, where it can only be looked at: files, processes, counters. `instead` says
+/// what there is if it never does.
+pub fn until_found<T>(find: impl Fn() -> Option<T>, instead: impl Fn() -> String) -> T {
+    let until = deadline();
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{}", instead());
+        thread::sleep(LOOK);
     }
 }
 

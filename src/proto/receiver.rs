@@ -91,6 +91,8 @@ pub enum Input {
     },
     /// The sink has taken the next foot that [`Event::Write`] named.
     Written,
+    /// Whether the sink is in the middle of taking a foot, or of its end.
+    Writing(bool),
     /// The sink has succeeded: closed without error.
     SinkClosed {
         /// BLAKE3 of all that was written, where the session verifies.
@@ -179,6 +181,7 @@ pub struct Receiver {
     advertised: u64,
     /// The sender was told last that the sink is what blocks.
     told_blocked: bool,
+    sink_writing: bool,
     corrupt: BTreeMap<u64, u8>,
     duplicate_feet: u64,
 }
@@ -208,6 +211,7 @@ impl Receiver {
             verified_feet: 0,
             advertised: 0,
             told_blocked: false,
+            sink_writing: false,
             corrupt: BTreeMap::new(),
             duplicate_feet: 0,
         }
@@ -247,6 +251,7 @@ impl Receiver {
             Input::Corrupt { worker, id } => self.handle_corrupt(worker, id),
             Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
             Input::Written => self.handle_written(now),
+            Input::Writing(is_writing) => self.sink_writing = is_writing,
             Input::SinkClosed { digest } => self.handle_sink_closed(now, digest),
         }
     }
@@ -395,6 +400,7 @@ impl Receiver {
             connection_bytes,
             written_bytes: self.written_bytes,
             sink_blocked: self.told_blocked,
+            sink_writing: self.sink_writing,
             echo,
         }
     }

@@ -4,11 +4,10 @@ use super::process::{End, Pair};
 use super::relay::Relay;
 use super::stream::{feed, put};
 use super::{LONG, at_once};
+use crate::harness::until_found;
 use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM};
 use std::io::Read;
 use std::net::TcpListener;
-use std::thread;
-use std::time::Duration;
 
 const SIGNALS: [Signal; 3] = [SIGINT, SIGTERM, SIGHUP];
 
@@ -56,9 +55,8 @@ fn under_a_rate() {
     feed(tx.stdin(), 1 << 30);
     let _drain = rx.drain();
     // They take turns: all four are amidst their second foot.
-    while relay.passed_bytes() < 6 << 20 {
-        thread::sleep(Duration::from_millis(10)); // the relay announces nothing
-    }
+    let passed = || relay.passed_bytes();
+    until_found(|| (passed() >= 6 << 20).then_some(()), || format!("only {}", passed()));
     tx.signal(SIGINT);
     tx.ended(0).expect("it ends at once").failed(130, "SIGINT");
     rx.ended(0).expect("it is told at once").failed(4, "SIGINT");

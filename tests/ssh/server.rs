@@ -3,7 +3,7 @@
 //!
 //! Does not know what is sent through them.
 
-use crate::harness::{End, PROGRAM, deadline};
+use crate::harness::{End, PROGRAM, until_found};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -11,14 +11,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const SSHD: &str = "/usr/sbin/sshd";
 /// Somebody else may take a port between the choice of it and its use.
 const TRIES: u32 = 5;
-/// How often is looked whether processes are still there.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A machine called `far`, behind sshd.
 pub struct Far {
@@ -156,33 +153,27 @@ impl Far {
 
     /// Waits until there are none with this in their command line.
     pub fn until_there_is_no(&self, what: &str) {
-        let until = deadline();
-        while self.processes().iter().any(|(_, line)| line.contains(what)) {
-            assert!(Instant::now() < until, "left behind: {:?}", self.processes());
-            // Processes of another parent can only be looked at; none of them tells when it ends.
-            thread::sleep(LOOK);
-        }
+        let is_there = || self.processes().iter().any(|(_, line)| line.contains(what));
+        until_found(
+            || (!is_there()).then_some(()),
+            || format!("left behind: {:?}", self.processes()),
+        );
     }
 
     /// Waits until this file holds these bytes.
     pub fn until_there_is_in(&self, file: &str, bytes: &[u8]) {
-        let until = deadline();
-        while fs::read(self.at(file)).ok().is_none_or(|it| it != bytes) {
-            assert!(Instant::now() < until, "{file} is another");
-            thread::sleep(LOOK); // nobody tells when a file is written
-        }
+        until_found(
+            || fs::read(self.at(file)).ok().filter(|it| it == bytes),
+            || format!("{file} is another"),
+        );
     }
 
     /// Waits until there is a process of this kind there, and returns its number.
     pub fn until_there_is(&self, what: &str) -> i32 {
-        let until = deadline();
-        loop {
-            if let Some((pid, _)) = self.processes().iter().find(|(_, line)| line.contains(what)) {
-                return *pid;
-            }
-            assert!(Instant::now() < until, "there is no {what}: {:?}", self.processes());
-            thread::sleep(LOOK);
-        }
+        until_found(
+            || Some(self.processes().into_iter().find(|(_, line)| line.contains(what))?.0),
+            || format!("there is no {what}: {:?}", self.processes()),
+        )
     }
 }
 
