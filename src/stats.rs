@@ -147,8 +147,11 @@ pub struct Stats {
     pub(crate) held_us: Figure,
     /// The receiver's window is what holds the next foot back.
     pub(crate) window_blocked: Flag,
-    /// The sink takes nothing, as known at this end.
+    /// The sink has feet, or its own end, to digest, as known at this end: nothing else is to blame for
+    /// that these are not through. One that is quick may have some all the time.
     pub(crate) sink_blocked: Flag,
+    /// It is in the middle of taking something, as known at this end: that is what is waited for.
+    pub(crate) sink_writing: Flag,
     /// Feet packed, and not yet acked.
     pub(crate) unacked_feet: Figure,
     /// Feet of the stream that this end can hold, and the size of each in bytes; 0 before they are settled.
@@ -206,6 +209,7 @@ impl Stats {
             held_us: Figure::default(),
             window_blocked: Flag::default(),
             sink_blocked: Flag::default(),
+            sink_writing: Flag::default(),
             unacked_feet: Figure::default(),
             window_feet: Figure::default(),
             foot_bytes: Figure::default(),
@@ -329,7 +333,7 @@ impl Stats {
     pub(crate) fn bottleneck(&self) -> Bottleneck {
         let unsent = self.unsent_feet.now() > 0;
         match self.role {
-            _ if self.sink_blocked.now() => Bottleneck::Sink,
+            _ if self.sink_writing.now() => Bottleneck::Sink,
             Role::Receiver if self.unpacking_feet.now() >= self.threads => {
                 Bottleneck::Decompression
             }

@@ -229,13 +229,13 @@ impl Watcher {
         self.say.always(&summary::block(&snapshot, self.rates(), &bottleneck, &workers));
     }
 
-    /// What was the bottleneck for most of the time, and why; of a run too short to be looked at, what it is now.
+    /// What was the bottleneck for most of the time, and why; none in a run too short to be looked at.
     fn bottleneck(&self, snapshot: &Snapshot) -> String {
         let Some((most, share)) = self.tally.most_frequent() else {
-            return snapshot.bottleneck.to_string();
+            return "none (too short a run to tell)".to_owned();
         };
         let links: Vec<LinkRow> = self.stats.links().into_values().collect();
-        let processors = self.processors.as_ref().and_then(Processors::busy);
+        let processors = self.processors.as_ref().and_then(Processors::load);
         let seen = evidence::Seen { share, links: &links, processors };
         format!("{most} ({})", evidence(most, snapshot, &seen))
     }

@@ -88,6 +88,9 @@ pub struct Ack {
     pub written_bytes: u64,
     /// The sink has feet (or its own end) to digest: waiting is its doing, not the network's.
     pub sink_blocked: bool,
+    /// The sink is in the middle of taking a foot, or of its end. Only for people: with a sink that is quick
+    /// it seldom is, though it may have feet all the time.
+    pub sink_writing: bool,
     /// Token of the last [`Ping`] on this connection when this answers it, else 0.
     pub echo: u32,
 }

@@ -179,6 +179,7 @@ pub struct Sender {
     received_bytes: u64,
     written_bytes: u64,
     sink_blocked: bool,
+    sink_writing: bool,
     next_token: u32,
     /// New feet have had to wait for the first link since then.
     waiting_since: Option<Instant>,
@@ -227,6 +228,7 @@ impl Sender {
             received_bytes: 0,
             written_bytes: 0,
             sink_blocked: false,
+            sink_writing: false,
             next_token: 1,
             waiting_since: None,
             spills: false,
@@ -355,6 +357,7 @@ impl Sender {
             unsent_bytes: self.backlog_bytes,
             window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
             sink_blocked: self.sink_blocked,
+            sink_writing: self.sink_writing,
             written_bytes: self.written_bytes,
             cumulative: self.base,
             limit: self.limit,
@@ -442,6 +445,8 @@ pub struct Backlog {
     pub window_blocked: bool,
     /// The receiver says that its sink is what blocks.
     pub sink_blocked: bool,
+    /// And that it is in the middle of taking something.
+    pub sink_writing: bool,
     /// Raw bytes that the receiver's sink has taken.
     pub written_bytes: u64,
     /// Every foot below this number is acked.

@@ -119,6 +119,7 @@ impl Collect {
         loop {
             let now = clock.now();
             self.hear_received(now);
+            self.machine.handle(now, Input::Writing(self.stats.sink_writing.now()));
             self.machine.handle_timeout(now);
             self.obey()?;
             self.transmit();

@@ -74,7 +74,9 @@ fn write(
     for order in orders {
         match order {
             Order::Write(header, raw, check) => {
+                stats.sink_writing.set(true);
                 sink.write_all(&raw)?;
+                stats.sink_writing.set(false);
                 stats.stream_bytes.add(raw.len() as u64);
                 if let Some(digest) = &mut digest {
                     digest.push(&header, &raw, check);
@@ -90,7 +92,9 @@ fn write(
                     let cause = "the digests of the two ends differ".into();
                     return Err(Error::Corrupt { what: "the stream".into(), cause });
                 }
+                stats.sink_writing.set(true);
                 sink.close()?;
+                stats.sink_writing.set(false);
                 let _ = reports.send(Report::Closed(digest));
                 return Ok(());
             }

@@ -18,6 +18,8 @@ fn a_sender_sees_what_holds_it_up() {
     stats.packing_feet.set(4);
     assert_eq!(stats.bottleneck(), Bottleneck::Compression);
     stats.sink_blocked.set(true);
+    assert_ne!(stats.bottleneck(), Bottleneck::Sink, "it has feet, and is quick");
+    stats.sink_writing.set(true);
     assert_eq!(stats.bottleneck(), Bottleneck::Sink);
 }
 
@@ -60,6 +62,8 @@ fn a_receiver_sees_what_holds_it_up() {
     stats.unpacking_feet.add(2);
     assert_eq!(stats.bottleneck(), Bottleneck::Decompression);
     stats.sink_blocked.set(true);
+    assert_ne!(stats.bottleneck(), Bottleneck::Sink, "it has feet, and is quick");
+    stats.sink_writing.set(true);
     assert_eq!(stats.bottleneck(), Bottleneck::Sink);
 }
 

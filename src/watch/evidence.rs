@@ -13,6 +13,8 @@ use std::fs;
 const MUCH: f64 = 0.3;
 /// From this part of all processors' time on, they are the ones that were short.
 const FULL: f64 = 0.9;
+/// But only where this part of it was ours: the scheduler is fair, so who takes less waits for something else.
+const OURS: f64 = 0.1;
 
 /// How busy all processors of this machine were, from a moment on.
 #[derive(Debug)]
@@ -23,6 +25,17 @@ pub(super) struct Processors(Option<Times>);
 struct Times {
     all: u64,
     idle: u64,
+    /// This process has used so much of it.
+    ours: u64,
+}
+
+/// Parts of all processors' time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// In which they had something to do.
+    pub(super) busy: f64,
+    /// In which they worked for this process.
+    pub(super) ours: f64,
 }
 
 impl Processors {
@@ -31,21 +44,26 @@ impl Processors {
         Processors(times())
     }
 
-    /// The part of their time in which they had something to do; not known on every system.
-    pub(super) fn busy(&self) -> Option<f64> {
+    /// How busy they were; not known on every system.
+    pub(super) fn load(&self) -> Option<Load> {
         let (before, now) = (self.0?, times()?);
         let all = now.all.checked_sub(before.all).filter(|all| *all > 0)?;
-        Some(1.0 - now.idle.saturating_sub(before.idle) as f64 / all as f64)
+        let part = |now: u64, before: u64| now.saturating_sub(before) as f64 / all as f64;
+        Some(Load { busy: 1.0 - part(now.idle, before.idle), ours: part(now.ours, before.ours) })
     }
 }
 
-/// From proc(5), `/proc/stat`: the fourth and the fifth figure are of idle time.
+/// From proc(5), `/proc/stat`: the fourth and the fifth figure are of idle time. `/proc/self/stat`, in the same
+/// unit: after the name in parentheses, the twelfth and the thirteenth are of user's and of system's time.
 fn times() -> Option<Times> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let line = text.lines().next()?.strip_prefix("cpu ")?;
     // The last two are parts of the first two.
     let figures: Vec<u64> = line.split_whitespace().take(8).flat_map(str::parse).collect();
-    Some(Times { all: figures.iter().sum(), idle: figures.get(3)? + figures.get(4)? })
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, process) = text.rsplit_once(')')?;
+    let ours = process.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
+    Some(Times { all: figures.iter().sum(), idle: figures.get(3)? + figures.get(4)?, ours })
 }
 
 /// What is known beside the figures of the run.
@@ -54,8 +72,8 @@ pub(super) struct Seen<'a> {
     pub(super) share: f64,
     /// The links.
     pub(super) links: &'a [LinkRow],
-    /// The part of their time in which the machine's processors were busy.
-    pub(super) processors: Option<f64>,
+    /// How busy the machine's processors were.
+    pub(super) processors: Option<Load>,
 }
 
 /// Why it is this bottleneck.
@@ -63,7 +81,7 @@ pub(super) fn evidence(bottleneck: Bottleneck, of: &Snapshot, seen: &Seen<'_>) -
     let share = percent(seen.share);
     match bottleneck {
         Bottleneck::Source => format!("it had nothing to read {share} of the time"),
-        Bottleneck::Sink => format!("it took nothing {share} of the time"),
+        Bottleneck::Sink => format!("a write to it was under way {share} of the time"),
         Bottleneck::Compression => {
             format!(
                 "all {} packed {share} of the time; --adapt or a lower level would help",
@@ -96,10 +114,10 @@ fn network(seen: &Seen<'_>, share: &str) -> String {
             "receive buffers there were full {held} of the time, of its tcp_rmem or its processors"
         );
     }
-    if let Some(busy) = seen.processors.filter(|busy| *busy >= FULL) {
+    if let Some(load) = seen.processors.filter(|load| load.busy >= FULL && load.ours >= OURS) {
         return format!(
             "the processors here were {} busy, and they may be what is slow",
-            percent(busy)
+            percent(load.busy)
         );
     }
     match all.retransmits {
@@ -144,7 +162,7 @@ mod tests {
     use crate::stats::{Role, Stats};
     use std::time::Duration;
 
-    fn tell(bottleneck: Bottleneck, tcp: TcpInfo, processors: Option<f64>) -> String {
+    fn tell(bottleneck: Bottleneck, tcp: TcpInfo, processors: Option<Load>) -> String {
         let stats = Stats::new(Role::Sender, 2);
         stats.window_feet.set(100);
         stats.foot_bytes.set(1 << 20);
@@ -158,7 +176,7 @@ mod tests {
     fn each_has_its_share_of_the_time() {
         let told = |bottleneck| tell(bottleneck, TcpInfo::default(), None);
         assert_eq!(told(Bottleneck::Source), "it had nothing to read 63 % of the time");
-        assert_eq!(told(Bottleneck::Sink), "it took nothing 63 % of the time");
+        assert_eq!(told(Bottleneck::Sink), "a write to it was under way 63 % of the time");
         assert!(told(Bottleneck::Compression).starts_with("all 2 threads packed 63 % of the time"));
         assert_eq!(told(Bottleneck::Network), "63 % of the time");
     }
@@ -176,10 +194,15 @@ mod tests {
     fn of_a_network_the_kernel_knows_more() {
         let second = Duration::from_secs(1);
         let tcp = TcpInfo { busy: 10 * second, retransmits: 1, ..TcpInfo::default() };
-        assert!(tell(Bottleneck::Network, tcp, Some(0.5)).ends_with("TCP sent 1 segment again"));
-        assert!(tell(Bottleneck::Network, tcp, Some(0.97)).contains("processors here were 97 %"));
+        let load = |busy, ours| Some(Load { busy, ours });
+        let told = |load| tell(Bottleneck::Network, tcp, load);
+        assert!(told(load(0.5, 0.5)).ends_with("TCP sent 1 segment again"));
+        assert!(told(load(0.97, 0.5)).contains("processors here were 97 %"));
+        let others = told(load(0.97, 0.03));
+        assert!(others.ends_with("TCP sent 1 segment again"), "others are busy: {others}");
         let tcp = TcpInfo { held_by_receiver: 4 * second, ..tcp };
-        assert!(tell(Bottleneck::Network, tcp, Some(0.97)).contains("there were full 40 %"));
+        let told = tell(Bottleneck::Network, tcp, load(0.97, 0.5));
+        assert!(told.contains("there were full 40 %"), "{told}");
         let tcp = TcpInfo { held_by_buffer: 5 * second, ..tcp };
         assert!(tell(Bottleneck::Network, tcp, None).contains("send buffers were full 50 %"));
     }
@@ -187,8 +210,8 @@ mod tests {
     #[test]
     fn processors_are_busy_for_a_part_of_their_time() {
         let processors = Processors::new();
-        if let Some(busy) = processors.busy() {
-            assert!((0.0..=1.0).contains(&busy), "{busy}");
+        if let Some(Load { busy, ours }) = processors.load() {
+            assert!((0.0..=1.0).contains(&busy) && (0.0..=1.0).contains(&ours), "{busy}, {ours}");
         }
     }
 }

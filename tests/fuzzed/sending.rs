@@ -188,6 +188,7 @@ impl Owner {
                     connection_bytes: tape.near(u64::from(tape.0.len() as u32) << 12),
                     written_bytes: tape.near(base << 16),
                     sink_blocked: tape.coin(),
+                    sink_writing: tape.coin(),
                     echo: tape.near(2) as u32,
                 })
             }

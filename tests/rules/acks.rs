@@ -134,11 +134,13 @@ fn rule_06_an_old_ack_says_nothing_of_the_sink() {
     tx.written(1);
     tx.sink_blocked = true;
     tx.ack(1, [0]);
-    let old = tx.state();
+    let old = Ack { sink_writing: true, ..tx.state() };
+    tx.frame(1, Frame::Ack(old.clone()));
+    assert!(tx.sender.backlog().sink_blocked && tx.sender.backlog().sink_writing);
     tx.sink_blocked = false;
     tx.ack(1, [1]);
     tx.frame(1, Frame::Ack(old));
-    assert!(!tx.sender.backlog().sink_blocked);
+    assert!(!tx.sender.backlog().sink_blocked && !tx.sender.backlog().sink_writing);
 }
 
 #[test]
@@ -147,10 +149,15 @@ fn rule_06_a_sink_that_has_caught_up_is_told_at_once() {
     rx.up(1);
     rx.feet(1, [0, 1]);
     let (_, ack) = rx.acks().pop().expect("every foot is answered");
-    assert!(ack.sink_blocked);
+    assert!(ack.sink_blocked && !ack.sink_writing, "it has feet, and has begun with none");
+    rx.sink_writes(true);
+    rx.ping(1, 2);
+    let (_, ack) = rx.acks().pop().expect("every ping is answered");
+    assert!(ack.sink_writing);
+    rx.sink_writes(false);
     rx.sink_takes(2);
     let (_, ack) = rx.acks().pop().expect("or the sender would go on waiting for the sink");
-    assert!(!ack.sink_blocked);
+    assert!(!ack.sink_blocked && !ack.sink_writing);
 }
 
 #[test]

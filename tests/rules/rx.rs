@@ -88,6 +88,11 @@ impl Rx {
         }
     }
 
+    /// Whether it is in the middle of taking one.
+    pub(super) fn sink_writes(&mut self, is_writing: bool) {
+        self.handle(Input::Writing(is_writing));
+    }
+
     pub(super) fn sink_closes(&mut self) {
         self.handle(Input::SinkClosed { digest: None });
     }

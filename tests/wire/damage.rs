@@ -123,11 +123,12 @@ fn bad_values_are_refused_though_the_check_is_right() {
         message.encode()
     };
     // The message, a place in its body, what to write there, the field that is to blame.
-    let cases: [(&str, usize, &[u8], &str); 17] = [
+    let cases: [(&str, usize, &[u8], &str); 18] = [
         ("foot_raw", 24, &[3], "codec"),
         ("foot_raw", 31, &[1], "reserved bytes"),
         ("ack_few", 8, &[0; 8], "limit"),
         ("ack_few", 44, &[2], "sink_blocked"),
+        ("ack_few", 45, &[3], "sink_writing"),
         ("ack_few", 47, &[1], "reserved bytes"),
         // The first range touches `cumulative`, is empty, the second touches it, lies before it.
         ("ack_few", 48, &[8], "ranges"),

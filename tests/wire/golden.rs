@@ -74,6 +74,7 @@ fn acks() -> Vec<(&'static str, Frame)> {
         connection_bytes: 0x3132_3334_3536_3738,
         written_bytes: 0x4142_4344_4546_4748,
         sink_blocked: true,
+        sink_writing: false,
         echo: 0x5152_5354,
     };
     let ranges = (0..MAX_ACK_RANGES as u64).map(|n| 10 * n + 1..10 * n + 9).collect();
@@ -81,6 +82,7 @@ fn acks() -> Vec<(&'static str, Frame)> {
     vec![
         ("ack_empty", Frame::Ack(Ack::default())),
         ("ack_few", Frame::Ack(few)),
+        ("ack_writing", Frame::Ack(Ack { sink_writing: true, ..Ack::default() })),
         ("ack_full", Frame::Ack(full)),
     ]
 }

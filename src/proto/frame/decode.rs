@@ -115,7 +115,8 @@ fn ack(fields: &mut Fields<'_>) -> Result<Ack, Malformed> {
     let (received_bytes, connection_bytes) = (fields.u64()?, fields.u64()?);
     let (written_bytes, echo) = (fields.u64()?, fields.u32()?);
     let sink_blocked = fields.flag("sink_blocked")?;
-    fields.zeros::<3>()?;
+    let sink_writing = fields.flag("sink_writing")?;
+    fields.zeros::<2>()?;
     Ok(Ack {
         cumulative,
         limit,
@@ -124,6 +125,7 @@ fn ack(fields: &mut Fields<'_>) -> Result<Ack, Malformed> {
         connection_bytes,
         written_bytes,
         sink_blocked,
+        sink_writing,
         echo,
     })
 }

@@ -75,7 +75,8 @@ fn ack(ack: &Ack, out: &mut Vec<u8>) {
     out.extend_from_slice(&ack.written_bytes.to_le_bytes());
     out.extend_from_slice(&ack.echo.to_le_bytes());
     out.push(u8::from(ack.sink_blocked));
-    out.extend_from_slice(&[0; 3]);
+    out.push(u8::from(ack.sink_writing));
+    out.extend_from_slice(&[0; 2]);
     for range in ack.ranges.iter().take(MAX_ACK_RANGES) {
         out.extend_from_slice(&range.start.to_le_bytes());
         out.extend_from_slice(&range.end.to_le_bytes());

@@ -42,7 +42,8 @@ impl Sender {
         self.limit = self.limit.max(ack.limit);
         self.window_feet = self.window_feet.max(window_feet);
         if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
-            self.sink_blocked = ack.sink_blocked; // not an older word that came over a slower worker
+            // Not an older word that came over a slower worker.
+            (self.sink_blocked, self.sink_writing) = (ack.sink_blocked, ack.sink_writing);
         }
         self.written_bytes = self.written_bytes.max(ack.written_bytes);
         if ack.received_bytes > self.received_bytes || self.sink_blocked || self.is_quiet() {
