@@ -1,9 +1,12 @@
 //! How hard to compress, by what holds the stream up now (`--adapt`).
 //!
-//! A ladder of levels, climbed where the connections are what is waited for and packers have time, descended where it is the
-//! packers. Little is packed ahead: what waits for a connection was packed for a way that may have changed since, and
-//! on a thin one that would be all there is. (The queues and the ladder are those of `zstd --adapt`, which may stick at an end of its ladder, since
-//! it watches how full its queues are; here it is the time that is spent waiting for either, so there is always a verdict.) Knows no threads and no clock.
+//! A ladder of levels, climbed where the connections are what is waited for and packers have time, descended where it
+//! is the packers. Little is packed ahead: what waits for a connection was packed for a way that may have changed since,
+//! and on a thin one that would be all there is. Only what does not shrink may be far ahead, and what follows it as far:
+//! no way is worth packing it, and packers that stand still while it goes out would be missed afterwards. (The queues and
+//! the ladder are those of `zstd --adapt`, which may stick at an end of its ladder, since it watches how full its queues
+//! are; here it is the time that is spent waiting for either, so there is always a verdict.) Knows no threads and no
+//! clock.
 
 mod trials;
 
@@ -33,7 +36,13 @@ const AHEAD_BYTES: u32 = 8 << 20;
 /// that 10 Mbit/s carry for many seconds. On a way that is worth more packing nothing is gained by
 /// it, and lost when it changes.
 const AHEAD_MS: [u32; LADDER.len()] = [10, 40, 0, 0, 0, 0];
-const LONGEST_AHEAD: Duration = Duration::from_millis(AHEAD_MS[FIRST] as u64);
+/// And for so long where feet do not shrink, if that is not more than half of all feet in memory.
+const VAIN_AHEAD_MS: u32 = 500;
+/// But not on a way that takes more bytes a second than this of each packing thread: what one packs on the lightest step.
+/// Those that follow gain nothing there, and memory that is not in a cache costs more than the whole way.
+const LIGHTLY_PACKED: f64 = 250e6;
+/// Once those are out, what was packed behind them need not be out at once: in this time, half of it.
+const HALF_LIFE: Duration = Duration::from_millis(140);
 
 /// What a foot has to wait for before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +82,14 @@ pub(super) struct Adapt {
     /// So many packed feet may wait in any case, and so many at most.
     few_unsent: u64,
     most_unsent: u64,
+    /// So many at most where feet do not shrink.
+    most_vain: u64,
+    /// Bytes a second that the packers may pack at best, or so.
+    most_packed: f64,
     way: Way,
     /// As last told.
     ahead: Ahead,
-    /// Feet do not shrink, since then.
-    in_vain: Option<Instant>,
-    /// Until then the connections are busy with what did not shrink: what does has not shown yet whether they are too
-    /// slow for it.
-    busy_until: Instant,
+    vain: Vain,
     span: Span,
     agreed: Agreed,
     /// When each step was last left, and how many feet a second there were on it.
@@ -173,6 +182,33 @@ impl Way {
     }
 }
 
+/// Feet that do not shrink, and what may be packed behind them.
+#[derive(Debug)]
+struct Vain {
+    /// The last foot that was packed did not shrink.
+    is_now: bool,
+    /// So many bytes were packed with the last of them.
+    packed_bytes: u64,
+    /// So many bytes more may wait for a connection, at that time.
+    behind: f64,
+    at: Instant,
+}
+
+impl Vain {
+    /// Bytes of such feet that are not out. Until they are, the connections are busy with them, and what does shrink has
+    /// not shown yet whether they are too slow for it.
+    fn left(&self, ahead: Ahead) -> u64 {
+        self.packed_bytes.saturating_sub(ahead.sent_bytes())
+    }
+
+    /// For each byte of such feet that is not out, one of those that follow may be packed.
+    fn look(&mut self, now: Instant, ahead: Ahead) {
+        let half_lives = (now - self.at).as_secs_f64() / HALF_LIFE.as_secs_f64();
+        self.behind = (self.behind * (-half_lives).exp2()).max(2.0 * self.left(ahead) as f64);
+        self.at = now;
+    }
+}
+
 impl Adapt {
     /// A controller for so many packing threads, connections, feet in memory, and bytes a foot.
     pub(super) fn new(
@@ -186,11 +222,12 @@ impl Adapt {
             rung: FIRST,
             most_packing: u64::from(AHEAD_BYTES / foot_bytes).max(2 * threads as u64),
             few_unsent: u64::from(workers) + 2,
-            most_unsent: window_feet as u64 / 2,
+            most_unsent: window_feet as u64 * 3 / 4,
+            most_vain: window_feet as u64 / 2,
+            most_packed: threads as f64 * LIGHTLY_PACKED,
             way: Way { since: now, sent_bytes: 0, rate: 0.0 },
             ahead: Ahead::default(),
-            in_vain: None,
-            busy_until: now,
+            vain: Vain { is_now: false, packed_bytes: 0, behind: 0.0, at: now },
             span: Span::new(now, Ahead::default()),
             agreed: Agreed::new(None, now, Ahead::default()),
             known: [None; LADDER.len()],
@@ -202,9 +239,16 @@ impl Adapt {
     pub(super) fn must_wait(&mut self, now: Instant, ahead: Ahead) -> Option<Wait> {
         self.ahead = ahead;
         self.way.look(now, ahead);
-        let most_bytes = self.way.rate * f64::from(AHEAD_MS[self.rung]) / 1e3;
-        let enough = ahead.unsent_bytes as f64 >= most_bytes;
-        if ahead.unsent_feet >= self.most_unsent || enough && ahead.unsent_feet >= self.few_unsent {
+        self.vain.look(now, ahead);
+        let (most_feet, ms, behind) = match self.rung {
+            _ if self.vain.is_now && self.way.rate < self.most_packed => {
+                (self.most_vain, VAIN_AHEAD_MS, 0.0)
+            }
+            0 => (self.most_unsent, AHEAD_MS[0], 0.0),
+            rung => (self.most_unsent, AHEAD_MS[rung], self.vain.behind),
+        };
+        let enough = ahead.unsent_bytes as f64 >= self.way.rate * f64::from(ms) / 1e3 + behind;
+        if ahead.unsent_feet >= most_feet || enough && ahead.unsent_feet >= self.few_unsent {
             return Some(Wait::Network);
         }
         let is_dry = ahead.unsent_feet < self.few_unsent;
@@ -217,11 +261,10 @@ impl Adapt {
 
     /// Whether the last foot that was packed did not shrink. No harder packing helps such feet; what they tell of the
     /// way is nothing that those after them should start from.
-    pub(super) fn hear(&mut self, now: Instant, in_vain: bool) {
+    pub(super) fn hear(&mut self, in_vain: bool) {
+        self.vain.is_now = in_vain;
         if in_vain {
-            self.in_vain.get_or_insert(now);
-        } else if self.in_vain.take().is_some_and(|since| now - since >= LONGEST_AHEAD) {
-            self.busy_until = now + LONGEST_AHEAD;
+            self.vain.packed_bytes = self.ahead.packed_bytes;
         }
     }
 
@@ -274,8 +317,8 @@ impl Adapt {
             Some(Wait::Both) | None => return,
         };
         // (From no packing to the first step it goes all the same: else nothing would be tried any more.)
-        let is_harder = next > self.rung && now < self.busy_until;
-        if next > FIRST && (self.in_vain.is_some() || is_harder) {
+        let is_early = next > self.rung && self.vain.left(self.ahead) > 0;
+        if next > FIRST && (self.vain.is_now || is_early) {
             return;
         }
         let Some(known) = self.known.get(next) else { return };

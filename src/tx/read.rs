@@ -174,7 +174,7 @@ impl Reader {
             packed_bytes: stats.packed_bytes.now(),
         };
         let mut since = Instant::now();
-        adapt.hear(since, self.packers.is_in_vain());
+        adapt.hear(self.packers.is_in_vain());
         while let Some(wait) = adapt.must_wait(since, ahead()) {
             if self.cancel.sleep(GLANCE)? {
                 return Ok(false);
