@@ -86,12 +86,22 @@ fn between_ends(
     let (stats, announce) = (Some(Arc::clone(stats)), Some(&mut ready as &mut dyn FnMut(&[_])));
     let ports = Ports { stats, news, interrupt, announce, spare: None };
     match command {
-        Command::Tx(settings) => tx::run(settings, Source::open(&settings.input)?, ports),
+        Command::Tx(settings) => tx::run(settings, open_source(&settings.input, say)?, ports),
         Command::Rx(settings) => rx::run(settings, sink::open(&settings.output)?, ports),
         Command::Loop(settings) => {
-            let (source, sink) = (Source::open(&settings.input)?, sink::open(&settings.output)?);
+            let source = open_source(&settings.input, say)?;
+            let sink = sink::open(&settings.output)?;
             both::run(settings, source, sink, ports)
         }
         Command::Ssh(_) => unreachable!("it has been run"),
     }
+}
+
+/// Opens it, and says what should be known of it.
+pub(crate) fn open_source(input: &Input, say: &Say) -> Result<Source, Error> {
+    let source = Source::open(input)?;
+    if let Some(warning) = source.warning() {
+        say.note(&format!("viamillipede: {warning}"));
+    }
+    Ok(source)
 }

@@ -113,6 +113,20 @@ impl Source {
         self.size_bytes
     }
 
+    /// What should be known of it before it is trusted: of a pipeline, a shell without `pipefail` tells only how
+    /// the last part went.
+    pub fn warning(&self) -> Option<String> {
+        let Origin::Command(command) = &self.origin else { return None };
+        let is_pipeline = command.to_string_lossy().replace("||", "").contains('|');
+        (is_pipeline && !has_pipefail()).then(|| {
+            format!(
+                "{}: this sh has no pipefail, so a part of a pipeline may fail unseen, but for the last; \
+                 \"bash -o pipefail -c '...'\" would see it",
+                self.name
+            )
+        })
+    }
+
     /// Hears of a failure of a program, or of the alarm, as soon as it comes.
     pub(crate) fn failures(&self) -> Receiver<Error> {
         self.failures.clone()

@@ -137,6 +137,9 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
         Task::Send(input, packaging, shaping) => {
             tx::check(&shaping)?;
             let source = Source::open(&input)?;
+            if let Some(warning) = source.warning() {
+                say.always(&format!("viamillipede: far: {warning}"));
+            }
             tx::run(&config::Tx { common, input, packaging, shaping, rendezvous }, source, ports)
         }
         Task::Receive(output) => {

@@ -9,6 +9,7 @@ use crate::config::{self, Dest, Direct, Near, Rendezvous, Verbosity};
 use crate::error::Error;
 use crate::link::{self, Spare};
 use crate::news::{Fact, News};
+use crate::run::open_source;
 use crate::sink::Remains;
 use crate::source::Source;
 use crate::stats::Stats;
@@ -41,7 +42,7 @@ pub struct Ports {
 
 /// Starts the far end, and carries the stream to it or from it.
 pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
-    let opened = Opened::open(&config.near)?;
+    let opened = Opened::open(&config.near, &ports.say)?;
     // Also where it never comes to a stream.
     let remains = opened.remains();
     let (stats, stop) = (Arc::clone(&ports.stats), ports.stop.clone());
@@ -93,9 +94,9 @@ enum Opened {
 
 impl Opened {
     /// Before anything is started elsewhere.
-    fn open(near: &Near) -> Result<Opened, Error> {
+    fn open(near: &Near, say: &Say) -> Result<Opened, Error> {
         Ok(match near {
-            Near::Tx(tx) => Opened::Source(Source::open(&tx.input)?),
+            Near::Tx(tx) => Opened::Source(open_source(&tx.input, say)?),
             Near::Rx(rx) => Opened::Sink(sink::open(&rx.output)?),
         })
     }

@@ -2,9 +2,10 @@
 
 use super::process::{End, PROGRAM, Pair};
 use super::{LONG, at_once};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// How a stream from this source ends: what came out, and the code and words of both ends.
@@ -109,11 +110,34 @@ fn a_pipeline_fails_with_any_part_where_the_shell_knows_how() {
     let Ok(bash) = bash else { return };
     let folder = tempfile::tempdir().expect("a folder for files");
     symlink(bash, folder.path().join("sh")).expect("a link");
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("text"));
-    let mut command = Command::new(PROGRAM);
-    command.args(["loop", "-q", "--source", "(exit 3) | cat"]).env("PATH", path);
-    let mut end = End::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
+    let mut end = with_shell(folder.path(), &["-q", "--source", "(exit 3) | cat"]);
     end.ended(LONG).expect("it ends").failed(6, "--source: exit status 3");
+}
+
+#[test]
+fn where_the_shell_does_not_know_how_that_is_said_of_pipelines() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let shell = folder.path().join("sh");
+    fs::write(&shell, "#!/bin/sh\n[ \"$1\" != -o ] && exec /bin/sh \"$@\"\n").expect("room for it");
+    fs::set_permissions(&shell, Permissions::from_mode(0o755)).expect("it is ours");
+    let said = |options: &[&str]| {
+        let ended = with_shell(folder.path(), options).ended(LONG).expect("it ends");
+        assert_eq!(ended.code, 0, "{}", ended.said);
+        ended.said
+    };
+    let words = "--source: this sh has no pipefail";
+    assert_eq!(said(&["--source", "(exit 3) | cat"]).matches(words).count(), 1);
+    for options in [&["--source", "false || true"][..], &["-q", "--source", "(exit 3) | cat"]] {
+        assert!(!said(options).contains(words), "{options:?}");
+    }
+}
+
+/// An end that finds its `sh` in this folder.
+fn with_shell(folder: &Path, options: &[&str]) -> End {
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("text"));
+    let mut command = Command::new(PROGRAM);
+    command.arg("loop").args(options).env("PATH", path);
+    End::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
 }
 
 #[test]
