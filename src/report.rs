@@ -1,15 +1,18 @@
 //! Pictures of a run, from the lines that `--stats` wrote of it: one page of HTML that needs nothing else.
 //!
-//! `read` takes the lines one by one, `run` makes curves, bands and marks of them, of which `thin` keeps no more
+//! `read` takes the lines one by one, `run` makes curves, bands and marks of them (`links` those of links, `step` tells what became
+//! of connections between two lines), of which `thin` keeps no more
 //! than a picture can show, `draw` draws these as SVG, and `page` puts everything together. Whatever a file says is
 //! data: it is bounded while it is read, and escaped where it is written. Does not know a run that is still going on
 //! from one that was killed, nor anything that is not in the file.
 
 mod draw;
 mod ink;
+mod links;
 mod page;
 mod read;
 mod run;
+mod step;
 mod thin;
 
 use crate::config::Output;

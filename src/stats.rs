@@ -264,6 +264,14 @@ impl Stats {
         }
     }
 
+    /// A connection of this link was lost.
+    pub(crate) fn lose(&self, link: LinkId) {
+        self.lost_connections.increment();
+        if let Some(link) = self.table().links.get_mut(&link) {
+            link.lost = Some(Instant::now());
+        }
+    }
+
     /// How many workers have a connection.
     pub(crate) fn live_workers(&self) -> usize {
         self.table().workers.len()

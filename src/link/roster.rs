@@ -76,7 +76,7 @@ impl Roster {
             }
             self.news.tell(Fact::Down { worker, link, cause: cause.clone() });
             self.causes.missed(link, Miss::Lost(cause));
-            self.stats.lost_connections.increment();
+            self.stats.lose(link);
         }
     }
 

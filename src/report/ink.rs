@@ -31,7 +31,7 @@ pub(super) const RESENT: Ink = ink("resent", 0x6e_3fc4, 0xb7_96ff);
 pub(super) const OTHER: Ink = ink("other", 0xa6_a6a6, 0x6f_6f6f);
 
 /// Of links, the last one of those that have none of their own.
-pub(super) const LINKS: [Ink; super::run::OWN_LINKS + 1] = [
+pub(super) const LINKS: [Ink; super::links::OWN_LINKS + 1] = [
     ink("link-0", 0x17_69aa, 0x62_b0f0),
     ink("link-1", 0xc7_5300, 0xff_a05c),
     ink("link-2", 0x00_7c70, 0x4b_d1c2),

@@ -5,8 +5,9 @@
 
 use super::draw::{self, Content, Line, Row, Shape, Time};
 use super::ink::{self, Ink};
+use super::links::State;
 use super::read::Found;
-use super::run::{OWN_WORDS, Run, State, Words};
+use super::run::{OWN_WORDS, Run, Words};
 use super::thin::{Mark, Piece, Sample};
 use crate::error::one_line;
 use crate::watch::figures;
@@ -172,7 +173,7 @@ fn pictures(run: &Run) -> String {
 }
 
 fn rates(run: &Run, time: Time) -> String {
-    let curves = run.links.iter().map(|link| link.rate.items());
+    let curves = run.links.all.iter().map(|link| link.rate.items());
     let all = curves.clone().chain([run.stream.items(), run.wire.items()]).flatten();
     let most = all.map(|sample| sample.value).fold(0.0, f64::max);
     let (unit, name) = match most {
@@ -187,10 +188,10 @@ fn rates(run: &Run, time: Time) -> String {
         lines.push(Line { samples, ink, width });
         legend.entry("line", ink, text);
     };
-    if run.links.len() != 1 {
+    if run.links.all.len() != 1 {
         line(run.wire.items(), ink::WIRE, 1, "all links");
     }
-    for ((link, samples), ink) in run.links.iter().zip(curves).zip(ink::LINKS) {
+    for ((link, samples), ink) in run.links.all.iter().zip(curves).zip(ink::LINKS) {
         line(samples, ink, 2, &format!("{} ({})", link.name, figures::bytes(link.bytes)));
     }
     line(run.stream.items(), ink::STREAM, 2, "stream, verified");
@@ -210,7 +211,7 @@ fn happened(run: &Run, time: Time) -> String {
     let bars = bars(&run.bottleneck, ink::of_bottleneck);
     words(&run.bottleneck, ink::of_bottleneck, &mut legend);
     rows.push(Row { label: "bottleneck".into(), content: Content::Bars(bars) });
-    for (link, own) in run.links.iter().zip(ink::LINKS) {
+    for (link, own) in run.links.all.iter().zip(ink::LINKS) {
         let ink = |state| match state {
             State::Carries => own,
             State::Idle => ink::IDLE,
@@ -224,7 +225,7 @@ fn happened(run: &Run, time: Time) -> String {
         rows.push(Row { label: one_line(&link.name), content: Content::Bars(bars) });
     }
     let has = |state| {
-        let mut pieces = run.links.iter().flat_map(|link| link.state.items());
+        let mut pieces = run.links.all.iter().flat_map(|link| link.state.items());
         pieces.any(|piece| piece.kind == state)
     };
     for (state, ink, text) in [
@@ -294,7 +295,7 @@ fn window(run: &Run, time: Time) -> String {
     let (mut lines, mut legend) = (Vec::new(), Legend::new());
     for (curve, ink, text) in [
         (&run.window, ink::LINKS[5], "window, from the lowest missing foot"),
-        (&run.unacked, ink::LINKS[0], "not acknowledged"),
+        (&run.in_flight, ink::LINKS[0], "sent, and not acknowledged"),
         (&run.unsent, ink::LINKS[1], "waiting for a connection"),
     ] {
         let is_used = |samples: &[Sample]| samples.iter().any(|sample| sample.value > 0.0);

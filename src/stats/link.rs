@@ -4,6 +4,7 @@
 
 use super::{WorkerRow, WorkerState};
 use crate::net::TcpInfo;
+use std::time::Instant;
 
 /// What the connections of one link have done together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct LinkRow {
     pub(crate) live: usize,
     /// How many of these carry something.
     pub(crate) busy: usize,
+    /// When one of them was last lost.
+    pub(crate) lost: Option<Instant>,
     /// What their kernel says: counts and times are sums over all there ever were, the window is the sum over
     /// those that are there, the round trip the shortest of theirs; zero where none is known.
     pub(crate) tcp: TcpInfo,

@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub connections_in_use: u64,
     /// Connections that there are.
     pub live_workers: usize,
-    /// Feet sent, and not yet acked (sender).
+    /// Feet packed, and not yet acked; those that no connection has taken are among them (sender).
     pub unacked_feet: u64,
     /// Packed feet that no connection has taken (sender).
     pub unsent_feet: u64,

@@ -56,6 +56,24 @@ fn a_link_keeps_what_its_connections_have_done() {
 }
 
 #[test]
+fn a_link_knows_when_it_last_lost_a_connection() {
+    let stats = Stats::new(Role::Receiver, 1);
+    stats.join(WorkerId(1), LinkId(0), "192.0.2.1:5000".into());
+    stats.join(WorkerId(2), LinkId(1), "192.0.2.2:5000".into());
+    stats.leave(WorkerId(1));
+    assert_eq!(
+        stats.links()[&LinkId(0)].lost,
+        None,
+        "one that was not needed any more is not lost"
+    );
+    let before = Instant::now();
+    stats.lose(LinkId(0));
+    let links = stats.links();
+    assert!(links[&LinkId(0)].lost.is_some_and(|lost| lost >= before));
+    assert_eq!((links[&LinkId(1)].lost, stats.lost_connections.now()), (None, 1));
+}
+
+#[test]
 fn a_receiver_sees_what_holds_it_up() {
     let stats = Stats::new(Role::Receiver, 2);
     assert_eq!(stats.bottleneck(), Bottleneck::NetworkOrSender);

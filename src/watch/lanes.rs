@@ -37,6 +37,8 @@ pub(super) struct Row {
     /// Bytes that it has carried, and a second in the last seconds.
     pub(super) bytes: u64,
     pub(super) rate: f64,
+    /// When one of its connections was last lost.
+    pub(super) lost: Option<Instant>,
     /// What the kernel says of its connections.
     pub(super) tcp: TcpInfo,
 }
@@ -67,11 +69,12 @@ impl Lanes {
     /// Each link, the preferred one first.
     pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
         self.lanes.iter().map(|(&link, lane)| {
-            let LinkRow { peer, bytes, live, busy, tcp } = &lane.row;
+            let LinkRow { peer, bytes, live, busy, lost, tcp } = &lane.row;
             let from = || format!("from {}", peer.rsplit_once(':').map_or("", |(host, _)| host));
             let name = self.names.get(usize::from(link.0)).cloned().unwrap_or_else(from);
             let (name, rate) = (one_line(&name), lane.meter.rate());
-            Row { link, name, live: *live, busy: *busy, bytes: *bytes, rate, tcp: *tcp }
+            let (live, busy, bytes, lost, tcp) = (*live, *busy, *bytes, *lost, *tcp);
+            Row { link, name, live, busy, bytes, rate, lost, tcp }
         })
     }
 

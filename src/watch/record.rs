@@ -62,6 +62,8 @@ pub(crate) struct LinkRecord {
     /// 0 in files of before it was there; the last three of a worker are missing there.
     #[serde(default)]
     pub(crate) retransmits: u64,
+    /// None also in files of before it was there.
+    pub(crate) loss_age_s: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -286,7 +288,7 @@ fn label(key: &str, value: &str) -> String {
 
 impl LinkRecord {
     fn new(row: Row) -> LinkRecord {
-        let Row { link, name, live, busy, bytes, rate, tcp } = row;
+        let Row { link, name, live, busy, bytes, rate, lost, tcp } = row;
         LinkRecord {
             link: link.0,
             name,
@@ -295,6 +297,7 @@ impl LinkRecord {
             wire_bytes: bytes,
             wire_bytes_per_s: rate,
             retransmits: tcp.retransmits,
+            loss_age_s: lost.map(|lost| lost.elapsed().as_secs_f64()),
         }
     }
 }

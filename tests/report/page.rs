@@ -109,10 +109,10 @@ impl Page {
 }
 
 impl Picture<'_> {
-    /// Begin and end of each bar of this ink, in whole units of time.
-    pub fn bars(&self, ink: &str) -> Vec<(i64, i64)> {
+    /// Begin and end of each bar of this ink, each to a quarter of a unit of time.
+    pub fn bars(&self, ink: &str) -> Vec<(f64, f64)> {
         let bars = self.of(ink).filter(|it| it.name == "rect");
-        let time = |x: f64| self.time(x).round() as i64;
+        let time = |x: f64| (self.time(x) * 4.0).round() / 4.0;
         let bar = |it: &Element| (it.number("x"), it.number("x") + it.number("width"));
         bars.map(bar).map(|(from, to)| (time(from), time(to))).collect()
     }
@@ -149,6 +149,16 @@ impl Picture<'_> {
         let curve = self.curve(ink).into_iter();
         let lowest = curve.max_by(|one, other| one.1.total_cmp(&other.1)).expect("it has points");
         (self.figure(lowest.1).round(), self.time(lowest.0))
+    }
+
+    /// When the curve of this ink begins and ends, to a tenth of a unit of time.
+    pub fn ends(&self, ink: &str) -> (f64, f64) {
+        let time = |point: Option<&(f64, f64)>| {
+            let x = point.expect("a curve has points").0;
+            (self.time(x) * 10.0).round() / 10.0
+        };
+        let curve = self.curve(ink);
+        (time(curve.first()), time(curve.last()))
     }
 
     fn curve(&self, ink: &str) -> Vec<(f64, f64)> {
