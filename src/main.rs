@@ -32,7 +32,10 @@ fn main() {
             say.always(&format!("viamillipede: prbs: {bytes} bytes are right"));
             0
         }),
-        Request::Report { stats, html } => report::write(&stats, html.as_deref()).map(|()| 0),
+        Request::Report { stats, html } => report::write(&stats, html.as_deref()).map(|others| {
+            others.iter().for_each(|line| say.always(&format!("viamillipede: {}", one_line(line))));
+            0
+        }),
         Request::Man(pages, dir) => man(&pages, dir.as_deref()).map(|()| 0),
         Request::Keygen(file) => keygen(file.as_deref()).map(|()| 0),
         Request::Remote => run::far_end(&say),

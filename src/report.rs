@@ -6,6 +6,7 @@
 //! data: it is bounded while it is read, and escaped where it is written. Does not know a run that is still going on
 //! from one that was killed, nor anything that is not in the file.
 
+mod date;
 mod draw;
 mod ink;
 mod links;
@@ -24,15 +25,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Writes the page of the last run in the file `stats` (`-` is stdin) to the file `html`, in place of what is there, or to stdout.
-/// A file that cannot be read, or holds anything but lines of `--stats`, is [`Error::Io`]; then nothing is written.
-pub fn write(stats: &Path, html: Option<&Path>) -> Result<(), Error> {
+/// Tells of other runs in it, if there are any. A file that cannot be read, or holds anything but lines of `--stats`, is
+/// [`Error::Io`]; then nothing is written.
+pub fn write(stats: &Path, html: Option<&Path>) -> Result<Option<String>, Error> {
     let name = if stats.as_os_str() == "-" { "stdin".into() } else { stats.display().to_string() };
     let found = if stats.as_os_str() == "-" {
         read::read(io::stdin().lock())
     } else {
         File::open(stats).and_then(|file| read::read(BufReader::new(file)))
     };
-    let page = page::page(&found.map_err(|error| Error::io(name, error))?);
+    let found = found.map_err(|error| Error::io(&name, error))?;
+    let page = page::page(&found);
     let output = match html {
         None => Output::Stdout,
         Some(path) if is_same(stats, path) => {
@@ -45,7 +48,19 @@ pub fn write(stats: &Path, html: Option<&Path>) -> Result<(), Error> {
     let remains = sink.remains();
     sink.write_all(page.as_bytes()).and_then(|()| sink.close())?;
     drop(remains);
-    Ok(())
+    Ok(others(&name, &found))
+}
+
+/// That there are other runs in the file of this name, and where.
+fn others(name: &str, found: &read::Found) -> Option<String> {
+    let (runs, first) = (found.runs, found.first_line);
+    let others = match runs {
+        ..=1 => return None,
+        2 => "other".into(),
+        _ => format!("{} others", runs - 1),
+    };
+    let drawn = format!("{name} has {runs} runs: the last is drawn, from line {first} on");
+    Some(format!("{drawn}; `head -n {}` of it has the {others}", first - 1))
 }
 
 /// Whether both are the same file, under whatever names.

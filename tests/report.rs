@@ -303,14 +303,53 @@ fn a_run_without_an_end_has_a_page_that_says_so() {
 fn of_several_runs_the_last_is_drawn() {
     let lines = unplugged();
     let (run, killed) = (text(&lines), text(&lines[..5]));
-    let is_last = |runs| format!("The last of {runs} runs in the file.");
-    let html = page(&(run.clone() + &killed)).html;
-    assert!(html.contains(&is_last(2)) && html.contains("has no end of this run"));
-    let both = page(&(killed.clone() + &run));
-    assert!(both.html.contains(&is_last(2)));
-    assert_eq!(both.html.matches("2 connections lost").count(), 1);
-    assert!(page(&(killed.clone() + &killed + &run)).html.contains(&is_last(3)));
+    let page_of = |stats: String, on_page: &str, aloud: &str| {
+        let (code, html, said) = report(&stats);
+        assert_eq!((code, said), (0, format!("viamillipede: stdin has {aloud}\n")));
+        assert!(html.contains(&format!("The last of {on_page}.")), "{on_page}");
+        html
+    };
+    let html = page_of(
+        run.clone() + &killed,
+        "2 runs in the file, from line 14 on; the other is not drawn",
+        "2 runs: the last is drawn, from line 14 on; `head -n 13` of it has the other",
+    );
+    assert!(html.contains("has no end of this run"));
+    let both = page_of(
+        killed.clone() + &run,
+        "2 runs in the file, from line 6 on; the other is not drawn",
+        "2 runs: the last is drawn, from line 6 on; `head -n 5` of it has the other",
+    );
+    assert_eq!(both.matches("2 connections lost").count(), 1);
+    page_of(
+        killed.clone() + &killed + &run,
+        "3 runs in the file, from line 11 on; the 2 others are not drawn",
+        "3 runs: the last is drawn, from line 11 on; `head -n 10` of it has the 2 others",
+    );
     assert!(!page(&run).html.contains("The last of"));
+}
+
+#[test]
+fn the_page_says_when_it_was() {
+    let mut lines = unplugged();
+    let whole = page(&text(&lines));
+    let (began, ended) = (whole.total("began"), whole.total("ended"));
+    assert_eq!((&*began, &*ended), ("2027-01-15 08:00:00 UTC", "2027-01-15 08:00:12 UTC"));
+    let killed = page(&text(&lines[..5]));
+    assert_eq!(
+        (killed.total("began"), killed.total("last seen")),
+        (began, "2027-01-15 08:00:05 UTC".into())
+    );
+    // A clock that was never set, and what no clock says.
+    for unix_s in [-5.0, 1e300] {
+        lines[12]["unix_s"] = json!(unix_s);
+        assert!(!page(&text(&lines)).html.contains(" UTC"), "{unix_s}");
+    }
+    lines[12]["elapsed_s"] = json!(0.0);
+    lines[12]["unix_s"] = json!(1_800_000_000.0);
+    let unmet = page(&text(&lines[12..]));
+    assert_eq!(unmet.total("ended"), "2027-01-15 08:00:00 UTC");
+    assert!(!unmet.html.contains("began"));
 }
 
 #[test]

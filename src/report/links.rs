@@ -79,6 +79,8 @@ impl Links {
     fn place(&mut self, link: &LinkRecord) -> usize {
         let known = self.all.iter().position(|known| known.number == Some(link.link));
         if let Some(place) = known {
+            // It is told by more than its address once another comes from there.
+            self.all[place].name.clone_from(&link.name);
             return place;
         }
         let is_own = self.all.len() < OWN_LINKS;

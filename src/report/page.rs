@@ -3,6 +3,7 @@
 //! It asks nobody for anything and runs nothing, and a policy in it forbids both, should it ever hold what it should
 //! not. Every text that comes from a file goes through [`escaped`]. Does not know how pictures are drawn.
 
+use super::date::date;
 use super::draw::{self, Content, Line, Row, Shape, Time};
 use super::ink::{self, Ink};
 use super::links::State;
@@ -58,7 +59,12 @@ fn notes(found: &Found) -> String {
     let mut notes = String::new();
     let mut note = |text: &str| notes.push_str(&format!("<p class=\"note\">{text}</p>\n"));
     if found.runs > 1 {
-        note(&format!("The last of {} runs in the file.", found.runs));
+        let others = match found.runs - 1 {
+            1 => "the other is not drawn".into(),
+            others => format!("the {others} others are not drawn"),
+        };
+        let (runs, line) = (found.runs, found.first_line);
+        note(&format!("The last of {runs} runs in the file, from line {line} on; {others}."));
     }
     if found.is_cut {
         note("The file's last line is cut off, and left out.");
@@ -80,6 +86,9 @@ fn totals(run: &Run) -> String {
         ("stream", bytes(last.stream_bytes)),
         ("on the wire", bytes(last.wire_bytes)),
         ("ratio", ratio.map_or("none".into(), |ratio| format!("{ratio:.2}"))),
+    ]);
+    rows.extend(dates(last));
+    rows.extend([
         ("time", duration(elapsed)),
         (
             "mean rate",
@@ -94,6 +103,14 @@ fn totals(run: &Run) -> String {
     let row = |(head, text): (&str, String)| format!("<tr><th>{head}</th><td>{text}</td></tr>\n");
     let rows: String = rows.into_iter().map(row).collect();
     format!("<table class=\"totals\">\n{rows}</table>\n")
+}
+
+/// When the ends met, and when the run ended, as the clock of this end had it.
+fn dates(last: &Record) -> Vec<(&'static str, String)> {
+    let began = Some(last.unix_s - last.elapsed_s).filter(|_| last.elapsed_s > 0.0);
+    let ended = if last.end.is_some() { "ended" } else { "last seen" };
+    let rows = [("began", began.and_then(date)), (ended, date(last.unix_s))];
+    rows.into_iter().filter_map(|(head, text)| Some((head, text?))).collect()
 }
 
 /// A time, and as a clock shows it, where it is long.

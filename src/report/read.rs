@@ -19,8 +19,9 @@ const MAX_SECONDS: f64 = 1e9;
 pub(super) struct Found {
     /// The last run.
     pub(super) run: Run,
-    /// How many runs there are.
+    /// How many runs there are, and with which line of the file the last begins.
     pub(super) runs: u64,
+    pub(super) first_line: u64,
     /// The last line has no end.
     pub(super) is_cut: bool,
 }
@@ -44,18 +45,18 @@ pub(super) fn read(mut input: impl BufRead) -> io::Result<Found> {
         }
         match parse(&line) {
             Ok(record) => match &mut reading {
-                Some(reading) => reading.take(record),
-                None => reading = Some(Reading::new(record)),
+                Some(reading) => reading.take(number, record),
+                None => reading = Some(Reading::new(number, record)),
             },
             Err(_) if !line.ends_with(b"\n") && reading.is_some() => is_cut = true,
             Err(cause) => return Err(invalid(number, &cause)),
         }
     }
-    let Some(Reading { mut run, runs, .. }) = reading else {
+    let Some(Reading { mut run, runs, first_line, .. }) = reading else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "has no line of --stats"));
     };
     run.finish();
-    Ok(Found { run, runs, is_cut })
+    Ok(Found { run, runs, first_line, is_cut })
 }
 
 fn invalid(number: u64, cause: &str) -> io::Error {
@@ -94,6 +95,7 @@ fn is_sound(record: &Record) -> bool {
 struct Reading {
     run: Run,
     runs: u64,
+    first_line: u64,
     last: Last,
 }
 
@@ -112,12 +114,12 @@ impl Last {
 }
 
 impl Reading {
-    fn new(first: Record) -> Reading {
+    fn new(first_line: u64, first: Record) -> Reading {
         let last = Last::of(&first);
-        Reading { run: Run::new(first), runs: 1, last }
+        Reading { run: Run::new(first), runs: 1, first_line, last }
     }
 
-    fn take(&mut self, record: Record) {
+    fn take(&mut self, number: u64, record: Record) {
         let last = std::mem::replace(&mut self.last, Last::of(&record));
         let Last { elapsed_s, bytes, .. } = &self.last;
         let is_another = last.event == Event::End
@@ -128,6 +130,7 @@ impl Reading {
         if is_another {
             self.run = Run::new(record);
             self.runs += 1;
+            self.first_line = number;
         } else {
             self.run.take(record);
         }

@@ -66,8 +66,18 @@ impl Lanes {
         }
     }
 
-    /// Each link, the preferred one first.
+    /// Each link, the preferred one first. No two have the same name, though several may come in from one address.
     pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
+        let mut rows: Vec<Row> = self.plain_rows().collect();
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        rows.iter().for_each(|row| *seen.entry(row.name.clone()).or_default() += 1);
+        for row in rows.iter_mut().filter(|row| seen.get(&row.name).is_some_and(|&many| many > 1)) {
+            row.name = format!("{} ({})", row.name, row.link);
+        }
+        rows.into_iter()
+    }
+
+    fn plain_rows(&self) -> impl Iterator<Item = Row> {
         self.lanes.iter().map(|(&link, lane)| {
             let LinkRow { peer, bytes, live, busy, lost, tcp } = &lane.row;
             let from = || format!("from {}", peer.rsplit_once(':').map_or("", |(host, _)| host));
@@ -149,6 +159,19 @@ mod tests {
             "what it has carried stays: {:?}",
             lanes.lines()
         );
+    }
+
+    #[test]
+    fn links_from_one_address_are_told_apart() {
+        let stats = Stats::new(Role::Receiver, 1);
+        for (worker, link) in [(0, 0), (1, 1), (2, 1), (3, 2)] {
+            let host = if link == 2 { 2 } else { 1 };
+            stats.join(WorkerId(worker), LinkId(link), format!("192.0.2.{host}:99"));
+        }
+        let mut lanes = Lanes::new(Vec::new());
+        lanes.sample(Instant::now(), stats.links());
+        let names: Vec<String> = lanes.rows().map(|row| row.name).collect();
+        assert_eq!(names, ["from 192.0.2.1 (link 0)", "from 192.0.2.1 (link 1)", "from 192.0.2.2"]);
     }
 
     #[test]
