@@ -83,7 +83,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Prbs(args) => Ok(args.request()),
         Sub::Report(args) => Ok(args.request()),
         Sub::Completions { shell } => {
-            Ok(Request::Show(manual::completions(shell, Line::command())))
+            Ok(Request::Show(manual::completions(shell, &Line::command())))
         }
         Sub::Man { dir } => Ok(Request::Man(manual::pages(Line::command())?, dir)),
         Sub::Remote { stdio: _ } => Ok(Request::Remote),

@@ -3,7 +3,8 @@
 //! Knows what clap tells of an error, and whose an option is. Does not know what options mean.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory};
+use clap::{Command, CommandFactory, ValueEnum};
+use clap_complete::Shell;
 use std::error::Error as _;
 use viamillipede::error::Error;
 
@@ -28,7 +29,18 @@ pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
                 "unknown command; there are tx, rx, loop, keygen, prbs, report, completions and man",
             )
         }
+        ErrorKind::UnknownArgument if !argument().starts_with('-') => {
+            let usage = told(ContextKind::Usage).unwrap_or_default();
+            let usage = usage.lines().next().unwrap_or_default().replace("Usage: ", "");
+            let surplus = Error::usage(argument(), "unknown here: one argument too many");
+            return Err(surplus.with_hint(format!("what may be said is {usage}")));
+        }
         ErrorKind::UnknownArgument => Error::usage(argument(), "unknown here"),
+        ErrorKind::MissingRequiredArgument if plain_name(&argument()) == "SHELL" => {
+            let names = Shell::value_variants().iter().map(ToString::to_string);
+            let names = names.collect::<Vec<String>>().join(", ");
+            return Err(Error::usage("SHELL", "missing").with_hint(format!("one of {names}")));
+        }
         ErrorKind::MissingRequiredArgument => Error::usage(plain_name(&argument()), "missing"),
         ErrorKind::InvalidValue if value().is_empty() => {
             Error::usage(plain_name(&argument()), "a value is missing")
@@ -40,7 +52,10 @@ pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
         ErrorKind::ValueValidation => {
             let cause = error.source().map_or_else(|| "not valid".into(), ToString::to_string);
             let usage = Error::usage(with_value(&argument(), &value()), cause);
-            return Err(with_level_hint(usage, &argument()));
+            return Err(match value_hint(&plain_name(&argument()), &value()) {
+                Some(hint) => usage.with_hint(hint),
+                None => usage,
+            });
         }
         ErrorKind::ArgumentConflict => {
             let (argument, prior) = (argument(), told(ContextKind::PriorArg).unwrap_or_default());
@@ -69,11 +84,28 @@ fn with_value(argument: &str, value: &str) -> String {
     format!("{} {value}", plain_name(argument))
 }
 
-fn with_level_hint(usage: Error, argument: &str) -> Error {
-    if plain_name(argument) == "--zstd" {
-        return usage.with_hint("a number after --zstd is its level; put another option between");
+/// What was rather meant by a value that is not one of this option's.
+fn value_hint(option: &str, value: &str) -> Option<String> {
+    let is_number = !value.is_empty() && value.bytes().all(|c| c.is_ascii_digit());
+    match option {
+        "--zstd" => Some("a number after --zstd is its level; put another option between".into()),
+        "--rate" if is_number => {
+            Some(format!("without a unit it is in bytes: say {value}MB or {value}Mbit"))
+        }
+        "--patience" => {
+            let said = value.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+            let a_unit = match &value[said.len()..] {
+                "s" | "sec" => 1,
+                "m" | "min" => 60,
+                "h" => 3600,
+                "d" => 86_400,
+                _ => return None,
+            };
+            let seconds = said.parse::<u32>().ok()?.checked_mul(a_unit)?;
+            Some(format!("it is in seconds, without a unit: --patience {seconds}"))
+        }
+        _ => None,
     }
-    usage
 }
 
 fn suggestion(error: &clap::Error) -> String {
@@ -88,7 +120,11 @@ fn suggestion(error: &clap::Error) -> String {
         .or_else(|| told(error, ContextKind::SuggestedSubcommand))
         // Who mistypes a word begins it right; clap finds likenesses where there are none.
         .filter(|similar| initial(similar) == initial(&typed))
-        .or_else(|| told(error, ContextKind::SuggestedValue));
+        .or_else(|| {
+            let value = told(error, ContextKind::InvalidValue).unwrap_or_default();
+            let similar = told(error, ContextKind::SuggestedValue);
+            similar.filter(|similar| initial(similar) == initial(&value))
+        });
     match similar {
         Some(similar) => format!("did you mean {similar}?"),
         None => "viamillipede --help lists the commands, COMMAND --help the options of each".into(),

@@ -11,8 +11,14 @@ use viamillipede::error::Error;
 /// What a page is of, at its foot.
 const SOURCE: &str = concat!("viamillipede ", env!("CARGO_PKG_VERSION"));
 
-/// The completion script of `shell`.
-pub(super) fn completions(shell: Shell, mut line: Command) -> String {
+/// The completion script of `shell`, of all that is for people.
+pub(super) fn completions(shell: Shell, line: &Command) -> String {
+    // clap_complete offers hidden commands too.
+    let shown = line.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let mut line = Command::new("viamillipede")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(line.get_arguments().cloned())
+        .subcommands(shown);
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut line, "viamillipede", &mut script);
     String::from_utf8_lossy(&script).into_owned()
@@ -86,7 +92,7 @@ fn as_it_is(line: &str) -> String {
 mod tests {
     use super::super::Line;
     use super::*;
-    use clap::CommandFactory;
+    use clap::{CommandFactory, ValueEnum};
 
     #[test]
     fn every_option_is_in_its_page_and_in_every_completion() {
@@ -101,7 +107,7 @@ mod tests {
                 let escaped = long.replace('-', "\\-");
                 assert!(page.contains(&format!("\\-\\-{escaped}")), "{name}: --{long}");
                 for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-                    let script = completions(shell, Line::command());
+                    let script = completions(shell, &Line::command());
                     assert!(script.contains(long), "{shell}: --{long} of {name}");
                 }
             }
@@ -139,6 +145,12 @@ mod tests {
         let pages = pages(Line::command()).expect("nothing is written");
         assert_eq!(pages[0].0, "viamillipede.1");
         assert!(pages.iter().all(|(_, page)| !page.contains("\\-help(1)")));
+        for shell in Shell::value_variants() {
+            let script = completions(*shell, &Line::command()).replace("remote-path", "");
+            assert!(!script.contains("remote") && !script.contains("stdio"), "{shell}: {script}");
+            let commands = ["tx", "rx", "keygen", "man", "--version"];
+            assert!(commands.iter().all(|command| script.contains(command)), "{shell}");
+        }
         assert!(
             pages.iter().all(|(name, page)| !name.contains("remote") && !page.contains("stdio"))
         );

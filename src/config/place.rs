@@ -116,6 +116,9 @@ const LISTEN_HINT: &str = "a LISTEN is PORT, HOST:PORT or [V6%SCOPE]:PORT";
 
 /// Splits `PORT`, `HOST:PORT` or `[V6%SCOPE]:PORT`; a lone port has no host.
 fn split_place(text: &str) -> Result<(Option<String>, u16), String> {
+    if text.contains("://") {
+        return Err("no URL is needed, but HOST:PORT".into());
+    }
     let (host, port) = match text.rsplit_once(':') {
         None if text.bytes().all(|c| c.is_ascii_digit()) => (None, text),
         None => return Err("no port".into()),
