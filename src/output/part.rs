@@ -46,12 +46,20 @@ impl Part {
         let mut part = path.clone().into_os_string();
         part.push(".part");
         let part = PathBuf::from(part);
-        let failed = |error| Error::io(part.display().to_string(), error);
+        // People said FILE; the part is told of where something is in its place.
+        let of_part = |error| Error::io(part.display().to_string(), error);
         if replaces {
-            remove_stale(&part).map_err(failed)?;
+            remove_stale(&part).map_err(of_part)?;
         }
-        let file = create_locked(&part, permissions.as_ref()).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        let file = match create(&part, permissions.as_ref()) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(of_part(why_taken(&part)));
+            }
+            // FILE itself may be just short enough.
+            Err(error) if error.kind() == ErrorKind::InvalidFilename => return Err(of_part(error)),
+            created => created.map_err(|error| Error::io(&name, error))?,
+        };
+        let metadata = file.metadata().map_err(|error| Error::io(&name, error))?;
         let place = Place { path, device: metadata.dev(), inode: metadata.ino(), part };
         if let Some(permissions) = permissions
             && let Err(error) = file.set_permissions(permissions)
@@ -122,24 +130,25 @@ impl Place {
 
 /// Makes the part, which must not be there, and locks it. Nobody may open it at any time who may not in the
 /// end.
-fn create_locked(part: &Path, permissions: Option<&Permissions>) -> io::Result<File> {
+fn create(part: &Path, permissions: Option<&Permissions>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     if let Some(permissions) = permissions {
         options.mode(permissions.mode());
     }
-    let file = match options.write(true).create_new(true).open(part) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(match is_locked(part)? {
-                true => in_use(),
-                false => io::Error::other("was left behind by another run; --force replaces it"),
-            });
-        }
-        made => made?,
-    };
+    let file = options.write(true).create_new(true).open(part)?;
     // The lock lives as long as the file is open. Where there are no locks the file is still known by its
     // inode.
     let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
     Ok(file)
+}
+
+/// Why there is a part already.
+fn why_taken(part: &Path) -> io::Error {
+    match is_locked(part) {
+        Ok(true) => in_use(),
+        Ok(false) => io::Error::other("was left behind by another run; --force replaces it"),
+        Err(error) => error,
+    }
 }
 
 fn remove_stale(part: &Path) -> io::Result<()> {

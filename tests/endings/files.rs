@@ -161,7 +161,11 @@ fn names_that_lead_nowhere_are_refused_at_the_start() {
     symlink("ring", &ring).expect("a link");
     refused(&ring, &["--force"], "ring: Too many levels of symbolic links");
     #[cfg(target_os = "linux")]
-    refused(Path::new("/sys/FILE"), &[], "/sys/FILE.part: ");
+    refused(Path::new("/sys/FILE"), &[], "/sys/FILE: ");
+    refused(&folder.path().join("missing/FILE"), &[], "missing/FILE: No such file or directory");
+    // Its own name is not too long.
+    let long = "F".repeat(253);
+    refused(&folder.path().join(&long), &[], &format!("{long}.part: File name too long"));
 }
 
 /// A run that was to replace such a file may have been killed.
