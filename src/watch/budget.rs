@@ -4,6 +4,33 @@
 
 use std::time::{Duration, Instant};
 
+/// Most kinds of line that are new in a while.
+const KINDS: usize = 8;
+
+/// Which kinds of line were said in a while: what is new is said at once, but a few times only.
+#[derive(Debug)]
+pub(super) struct Kinds {
+    time: Duration,
+    said: Vec<(String, Instant)>,
+}
+
+impl Kinds {
+    /// What was said `time` ago is forgotten.
+    pub(super) fn new(time: Duration) -> Kinds {
+        Kinds { time, said: Vec::new() }
+    }
+
+    /// Whether this kind was not said in that time, and may be now; then it is said.
+    pub(super) fn is_new(&mut self, now: Instant, kind: &str) -> bool {
+        self.said.retain(|(_, at)| now < *at + self.time);
+        let is_new = self.said.len() < KINDS && self.said.iter().all(|(said, _)| said != kind);
+        if is_new {
+            self.said.push((kind.to_owned(), now));
+        }
+        is_new
+    }
+}
+
 /// How many lines of one sort may be said in a while.
 #[derive(Debug)]
 pub(super) struct Budget {

@@ -3,7 +3,7 @@
 //!
 //! Pure: facts and the time go in, lines come out. Does not know where they are written.
 
-use super::budget::Budget;
+use super::budget::{Budget, Kinds};
 use crate::error::one_line;
 use crate::news::Fact;
 use crate::proto::LinkId;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 const HOLD: Duration = Duration::from_millis(500);
 /// How long the dialling end tries before it says that there is no connection yet.
 const FIRST_WORD: Duration = Duration::from_secs(1);
-/// Least time between two lines of one sort once a first one was said. What happens meanwhile is
-/// counted.
+/// Least time between two lines of one sort once a first one was said, but for a cause that is new. What
+/// happens meanwhile is counted.
 const QUIET: Duration = Duration::from_secs(10);
 /// Least time before a refusal is said in the same words again.
 const REPEAT: Duration = Duration::from_secs(60);
@@ -36,8 +36,9 @@ pub(super) struct Links {
     met: Option<Instant>,
     is_over: bool,
     links: BTreeMap<LinkId, Link>,
-    /// That there was no connection yet: what was said, and when.
+    /// That there was no connection yet: what was said, and when; and which causes.
     trouble: Option<(String, Instant)>,
+    troubles: Kinds,
     /// What this machine was last said to be short of.
     shortage: Option<String>,
     refusals: Refusals,
@@ -65,9 +66,12 @@ struct Link {
 }
 
 /// Who was not let in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Refusals {
     said: Option<(String, Instant)>,
+    /// Why, as far as it was said; and who was the first of those for a cause that is new.
+    causes: Kinds,
+    fresh: VecDeque<String>,
     waiting: Option<String>,
     others: u32,
 }
@@ -83,8 +87,9 @@ impl Links {
             is_over: false,
             links: BTreeMap::new(),
             trouble: None,
+            troubles: Kinds::new(REPEAT),
             shortage: None,
-            refusals: Refusals::default(),
+            refusals: Refusals::new(),
             notes: Budget::new(NOTES, QUIET, now),
             lines: VecDeque::new(),
         }
@@ -115,7 +120,7 @@ impl Links {
                 }
             }
             Fact::Refused { peer, cause, others } => {
-                self.refusals.hear(now, format!("refused {peer}: {cause}"), others);
+                self.refusals.hear(now, &peer, &cause, others);
             }
             Fact::RateKept(cause) => self.note(&format!("{cause}; keeping to the last rate")),
             Fact::PassedOver(link) => {
@@ -184,10 +189,14 @@ impl Links {
             let cause = link.and_then(|link| link.cause.as_deref()).unwrap_or("no answer yet");
             format!("{name}: {cause}")
         };
-        let why: Vec<String> = self.names.iter().enumerate().map(one).collect();
-        let why = why.join("; ");
-        let is_news =
-            self.trouble.as_ref().is_none_or(|(said, at)| *said != why && now >= *at + QUIET);
+        let each: Vec<String> = self.names.iter().enumerate().map(one).collect();
+        let why = each.join("; ");
+        if self.trouble.as_ref().is_some_and(|(said, _)| *said == why) {
+            return;
+        }
+        let is_due = self.trouble.as_ref().is_none_or(|(_, at)| now >= *at + QUIET);
+        let fresh = each.iter().filter(|one| self.troubles.is_new(now, one)).count();
+        let is_news = is_due || fresh > 0;
         if is_news {
             let time = self
                 .patience
@@ -324,8 +333,17 @@ impl Link {
 }
 
 impl Refusals {
-    fn hear(&mut self, now: Instant, text: String, others: u32) {
+    fn new() -> Refusals {
+        let (causes, fresh) = (Kinds::new(REPEAT), VecDeque::new());
+        Refusals { said: None, causes, fresh, waiting: None, others: 0 }
+    }
+
+    fn hear(&mut self, now: Instant, peer: &str, cause: &str, others: u32) {
         self.others = self.others.saturating_add(others);
+        let text = format!("refused {peer}: {cause}");
+        if self.causes.is_new(now, cause) {
+            return self.fresh.push_back(text);
+        }
         match &self.said {
             Some((said, at)) if *said == text && now < *at + REPEAT => self.others += 1,
             _ => self.others += u32::from(self.waiting.replace(text).is_some()),
@@ -333,10 +351,12 @@ impl Refusals {
     }
 
     fn due(&mut self, now: Instant) -> Option<String> {
-        if self.said.as_ref().is_some_and(|(_, at)| now < *at + QUIET) {
-            return None;
-        }
-        let text = self.waiting.take()?;
+        let is_quiet = self.said.as_ref().is_some_and(|(_, at)| now < *at + QUIET);
+        let text = match self.fresh.pop_front() {
+            Some(text) => text,
+            None if is_quiet => return None,
+            None => self.waiting.take()?,
+        };
         let others = match std::mem::take(&mut self.others) {
             0 => String::new(),
             others => format!("; {others} others since the last such line"),

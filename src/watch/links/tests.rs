@@ -191,7 +191,14 @@ fn who_dials_in_vain_says_why_and_again_when_the_cause_changes() {
         story.missed(B, cause);
         story.pass(1000);
     }
-    assert_eq!(story.said().len(), 2, "each ten seconds at most");
+    let said = story.said();
+    let now = said.iter().map(|line| line.split_once(' ').expect("a second").0);
+    assert_eq!(
+        now.clone().take(4).collect::<Vec<_>>(),
+        ["31", "32", "33", "34"],
+        "at once: {said:?}"
+    );
+    assert_eq!(now.count(), 5, "then each ten seconds at most: {said:?}");
     story.up(B);
     story.pass(400);
     assert_eq!(story.said(), ["51 connected over link b:1"]);
@@ -214,6 +221,26 @@ fn who_was_refused_is_said_but_not_again_and_again() {
     let said = story.said();
     assert!((3..=4).contains(&said.len()), "{said:?}");
     assert!(said[0].ends_with("299 others since the last such line"), "{said:?}");
+}
+
+#[test]
+fn a_refusal_for_another_cause_is_said_at_once_but_is_no_flood() {
+    let mut story = Story::new(&[]);
+    let refused =
+        |cause: &str| Fact::Refused { peer: "10.0.0.9".into(), cause: cause.into(), others: 0 };
+    story.tell(refused("wrong key"));
+    story.pass(300);
+    story.tell(refused("wrong name"));
+    story.pass(300);
+    assert_eq!(story.said(), ["0 refused 10.0.0.9: wrong key", "0 refused 10.0.0.9: wrong name"]);
+    // Who thinks of a new one each time is not told of for ever.
+    for cause in 0..300 {
+        story.tell(refused(&cause.to_string()));
+        story.pass(100);
+    }
+    let said = story.said();
+    assert!((8..=9).contains(&said.len()), "{said:?}");
+    assert!(said[5].ends_with("refused 10.0.0.9: 5"), "{said:?}");
 }
 
 #[test]
