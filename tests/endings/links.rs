@@ -7,6 +7,7 @@ use super::stream::put;
 use super::{LONG, MARGIN, SHORT, at_once};
 use crate::harness::{self, Summary};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -111,6 +112,44 @@ fn a_link_that_does_not_work_while_another_does_is_said_once() {
     assert_eq!(codes, [0, 0]);
     assert_eq!(pair[0].said().matches("link ").count(), 1, "{}", pair[0].said());
     assert_eq!(pair[1].said().matches("link ").count(), 0, "{}", pair[1].said());
+}
+
+#[test]
+fn both_ends_record_which_link_has_lost_a_connection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let option = |name: &str| format!("--plain --stats {}", at(name).display());
+    let rx = harness::End::start(&format!("rx {} 127.0.0.1:0", option("rx")));
+    let port = rx.ready().port();
+    let relay = Relay::start(port);
+    let way = format!("127.0.0.1:{}", relay.port);
+    let tx = harness::End::start(&format!("tx {} {way} 127.0.0.1:{port}", option("tx")));
+    let mut ends = [tx, rx];
+    let links = |name: &str| {
+        let text = fs::read_to_string(at(name)).unwrap_or_default();
+        let last = text.rsplit_terminator('\n').next()?.to_owned();
+        serde_json::from_str::<Value>(&last).ok()?["links"].as_array().cloned()
+    };
+    let until = |is_so: fn(&Value) -> bool, name: &str| {
+        let found = || links(name)?.first().filter(|first| is_so(first)).map(|_| ());
+        harness::until_found(found, || format!("{name}: {:?}", links(name)));
+    };
+    for name in ["tx", "rx"] {
+        until(|first| first["connections"] == 2 && first["loss_age_s"].is_null(), name);
+    }
+    relay.cut_all();
+    for name in ["tx", "rx"] {
+        until(|first| first["loss_age_s"].is_number(), name);
+    }
+    assert_eq!(ends.each_mut().map(harness::End::code), [0, 0]);
+    for (name, named) in [("tx", &*way), ("rx", "from 127.0.0.1 (link 0)")] {
+        let links = links(name).expect("a last line");
+        assert!(
+            links[0]["loss_age_s"].is_number() && links[1]["loss_age_s"].is_null(),
+            "{links:?}"
+        );
+        assert_eq!(links[0]["name"], named);
+    }
 }
 
 #[test]
