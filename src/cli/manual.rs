@@ -148,7 +148,7 @@ mod tests {
         for shell in Shell::value_variants() {
             let script = completions(*shell, &Line::command()).replace("remote-path", "");
             assert!(!script.contains("remote") && !script.contains("stdio"), "{shell}: {script}");
-            let commands = ["tx", "rx", "keygen", "man", "--version"];
+            let commands = ["tx", "rx", "keygen", "man", "version"];
             assert!(commands.iter().all(|command| script.contains(command)), "{shell}");
         }
         assert!(

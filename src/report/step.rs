@@ -93,7 +93,10 @@ impl Step<'_> {
             // One that was lost before has only become older.
             if known.is_none_or(|known| known + (self.to - self.from) - age > SAME_S) {
                 let at = self.within(self.to - age);
-                changes.entry(link.link).or_default().lost_at = Some(at);
+                let change = changes.entry(link.link).or_default();
+                // Dead connections may be noticed only when new ones replace them.
+                let made_at = change.made_at.filter(|_| change.stayed == 0);
+                change.lost_at = Some(made_at.map_or(at, |made| at.min(made)));
             }
         }
         let is_loss = self.more(|record| record.lost_connections) > 0;
