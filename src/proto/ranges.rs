@@ -47,6 +47,16 @@ impl Ranges {
         fresh
     }
 
+    /// Those of `ranges`, which are ascending, that are not wholly in the set. One step goes through both, for
+    /// nearly all of what an ack says has been said before.
+    pub fn fresh_of<'a>(&self, ranges: &'a [Range<u64>]) -> impl Iterator<Item = &'a Range<u64>> {
+        let mut known = self.iter().peekable();
+        ranges.iter().filter(move |range| {
+            while known.next_if(|known| known.end < range.end).is_some() {}
+            known.peek().is_none_or(|known| range.start < known.start)
+        })
+    }
+
     /// Whether the number is in the set.
     pub fn contains(&self, number: u64) -> bool {
         self.at_or_before(number).is_some_and(|range| number < range.end)
@@ -134,6 +144,23 @@ mod tests {
                 }
                 agree(&ranges, &model)?;
             }
+        }
+
+        #[test]
+        fn what_is_wholly_in_the_set_is_not_fresh(
+            known in prop::collection::vec((0..TOP, 1..8_u64), 0..8),
+            said in prop::collection::vec((0..TOP, 1..8_u64), 0..8),
+        ) {
+            let [known, said] = [known, said].map(|parts| {
+                let mut ranges = Ranges::new();
+                for (start, len) in parts {
+                    ranges.insert(start..start + len);
+                }
+                ranges
+            });
+            let said: Vec<_> = said.iter().collect();
+            let wanted = said.iter().filter(|range| !(*range).clone().all(|number| known.contains(number)));
+            prop_assert!(known.fresh_of(&said).eq(wanted));
         }
     }
 

@@ -6,6 +6,7 @@
 use super::{Event, Sender};
 use crate::proto::frame::{Ack, Done, Frame};
 use crate::proto::{Failure, WorkerId};
+use std::ops::Range;
 use std::time::Instant;
 
 impl Sender {
@@ -55,7 +56,8 @@ impl Sender {
         if ack.cumulative > self.base {
             fresh.extend(self.acked.insert(self.base..ack.cumulative));
         }
-        for range in &ack.ranges {
+        let ranges: Vec<Range<u64>> = self.acked.fresh_of(&ack.ranges).cloned().collect();
+        for range in ranges {
             if range.end > self.base {
                 fresh.extend(self.acked.insert(range.start.max(self.base)..range.end));
             }
