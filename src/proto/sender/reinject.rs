@@ -32,7 +32,8 @@ impl Sender {
         }
         let feet = match (self.unsent.is_empty(), self.end) {
             (false, _) => 1,
-            (true, Some(_)) => LAST_FEET.min(self.feet.len()),
+            (true, Some(_)) if self.links.len() > 1 => LAST_FEET.min(self.feet.len()),
+            (true, Some(_)) => self.feet.len().min(1), // the others only ever go to another link
             (true, None) if self.held_feet >= self.config.buffer_feet => 1,
             (true, None) => return None, // it is the source that is waited for
         };
