@@ -9,6 +9,7 @@
 //! Does not know what a foot holds, and does not know sockets or clocks: see [`super`].
 
 mod hear;
+mod least;
 mod path;
 mod ready;
 mod reinject;
@@ -23,7 +24,8 @@ use super::liveness::{Liveness, Pace};
 use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
-use path::Path;
+use least::Least;
+use path::{Path, Quickness};
 use ready::Ready;
 use schedule::PassedOver;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -169,6 +171,12 @@ pub struct Sender {
     /// What the workers of each link that is up come to, and what all do.
     links: BTreeMap<LinkId, Share>,
     total: Share,
+    /// How soon a foot would arrive on each of those that may be waited for, at its [`Path::place`].
+    quickness: Least<Quickness>,
+    /// Places that connections have left.
+    free_places: Vec<usize>,
+    /// When it was last looked who is overdue.
+    looked_for_overdue: Instant,
     survey: Survey,
     ready: Ready,
     /// Workers that a rate they share is said to hold back.
@@ -219,6 +227,9 @@ impl Sender {
             retiring: BTreeSet::new(),
             links: BTreeMap::new(),
             total: Share::default(),
+            quickness: Least::new(),
+            free_places: Vec::new(),
+            looked_for_overdue: now,
             survey: Survey::new(now),
             ready: Ready::default(),
             held_workers: 0,
@@ -280,10 +291,10 @@ impl Sender {
                 path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
             }),
             Input::Held { worker, is_held } => {
-                if let Some(path) = self.workers.get_mut(&worker) {
+                if let Some(path) = self.workers.get(&worker) {
                     self.held_workers -= usize::from(path.is_held);
                     self.held_workers += usize::from(is_held);
-                    path.is_held = is_held;
+                    self.change(worker, |path| path.is_held = is_held);
                 }
             }
             Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
@@ -370,7 +381,8 @@ impl Sender {
     }
 
     fn handle_up(&mut self, now: Instant, worker: WorkerId, link: LinkId, rtt: Duration) {
-        self.enter(worker, Path::new(link, rtt, now));
+        let place = self.free_places.pop().unwrap_or(self.workers.len());
+        self.enter(worker, Path::new(link, place, rtt, now));
         self.greet(now, worker);
     }
 

@@ -24,10 +24,15 @@ const QUICK_FOOT: Duration = Duration::from_millis(50);
 /// Longer than anything lasts, and short enough to reckon with.
 const LONG_NANOS: f64 = 1e18;
 
+/// How soon a full foot would arrive, and where: the less the better.
+pub(super) type Quickness = (Duration, WorkerId);
+
 /// One connection as the sender sees it.
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) link: LinkId,
+    /// Its number among those that are up; another may have had it before.
+    pub(super) place: usize,
     /// Feet sent on it and not acked, each with when, and its end among the payload bytes sent on it.
     pub(super) in_flight: BTreeMap<u64, (Instant, u64)>,
     /// Wire bytes of those feet.
@@ -61,12 +66,15 @@ pub(super) struct Path {
     pub(super) foot_time: Option<Duration>,
     next_due: Option<Instant>,
     pub(super) asking: Option<Asking>,
+    /// It has been found to be overdue since it last changed; see [`Path::overdue`].
+    pub(super) is_overdue: bool,
 }
 
 impl Path {
-    pub(super) fn new(link: LinkId, rtt: Duration, now: Instant) -> Path {
+    pub(super) fn new(link: LinkId, place: usize, rtt: Duration, now: Instant) -> Path {
         Path {
             link,
+            place,
             in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
             unwritten_feet: 0,
@@ -87,6 +95,7 @@ impl Path {
             foot_time: None,
             next_due: None,
             asking: None,
+            is_overdue: false,
         }
     }
 
@@ -110,10 +119,21 @@ impl Path {
         Share {
             workers: 1,
             rate: self.rate(),
+            timely_rate: if self.is_timely() { self.rate() } else { 0 },
             in_flight_bytes: self.in_flight_bytes,
             busy: usize::from(is_busy),
             tried: usize::from(is_busy && self.rate() == 0),
         }
+    }
+
+    /// Whether it may be waited for.
+    pub(super) fn is_timely(&self) -> bool {
+        !self.retires && !self.is_overdue
+    }
+
+    /// How soon a foot would be there if it may be waited for; `None` while that is not known.
+    pub(super) fn quickness(&self, worker: WorkerId) -> Option<Quickness> {
+        self.foot_time.filter(|_| self.is_timely()).map(|time| (time, worker))
     }
 
     /// Delivery rate in bytes a second; 0 while it is not known.

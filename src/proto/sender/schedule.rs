@@ -76,6 +76,7 @@ impl Sender {
     /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
     fn choose(&mut self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
         let first = self.first_link();
+        self.note_overdue(now);
         self.spills |= self.spills_at().is_some_and(|at| at <= now);
         let mut asks = self.ready.first();
         let mut passed_over = false;
@@ -107,7 +108,7 @@ impl Sender {
     }
 
     /// Whether new foot `id` should go to this worker rather than wait for another.
-    fn judge(&mut self, now: Instant, worker: WorkerId, id: u64) -> Verdict {
+    fn judge(&self, now: Instant, worker: WorkerId, id: u64) -> Verdict {
         let path = &self.workers[&worker];
         if self.workers.len() == 1 {
             return Verdict::Take;
@@ -128,32 +129,26 @@ impl Sender {
         if path.in_flight.is_empty() && now - path.last_sent >= PROBE {
             return Verdict::Take; // it may have recovered; a probe that is late gets a second copy
         }
-        let others_feet = self.limit - id - 1;
-        let window_bytes = others_feet.saturating_mul(u64::from(self.config.foot_bytes));
+        // It may be late, but only for a quicker one, or all would wait for one another; and not for one that
+        // is overdue itself, whatever it was like before.
+        let Some((_, quickest)) = self.quickness.least() else { return Verdict::Take };
+        let other = &self.workers[&quickest];
+        let Some(others_time) = other.time_for(bytes).filter(|others_time| *others_time < time)
+        else {
+            return Verdict::Take;
+        };
+        // When the others have run dry: of stream, and of window.
+        let rate = self.total.timely_rate - path.share().timely_rate;
         let others_bytes = self.total.in_flight_bytes - path.in_flight_bytes;
         let left_bytes = self.end.map(|_| self.backlog_bytes + others_bytes);
-        // When the others have run dry: of window, and of stream.
-        let dry = |rate| (seconds(window_bytes, rate), left_bytes.map(|left| seconds(left, rate)));
-        let (window_time, end_time) = dry(others_rate);
-        if time <= window_time && end_time.is_none_or(|end_time| time <= end_time) {
-            return Verdict::Take;
+        if left_bytes.is_some_and(|left| time > other.rtt / 2 + seconds(left, rate)) {
+            return Verdict::Late;
         }
-        // It may be late. Only for a quicker one, or all would wait for one another; and not for one
-        // that is overdue itself, whatever it was like before.
-        let own_rate = if path.overdue(now, LATE).is_none() { path.rate() } else { 0 };
-        self.look_round(now);
-        let (window_time, end_time) = dry(self.survey.rate.saturating_sub(own_rate));
-        let others = self.survey.quickest.iter().flatten().filter(|(.., other)| *other != worker);
-        let quickest = others
-            .map(|(.., other)| &self.workers[other])
-            .filter_map(|path| Some((path.time_for(bytes)?, path.rtt / 2)))
-            .filter(|(others_time, _)| *others_time < time)
-            .min();
-        match (quickest, end_time) {
-            (Some((_, way)), Some(end_time)) if time > way + end_time => Verdict::Late,
-            (Some((others_time, _)), _) if time > others_time + window_time => Verdict::WindowShort,
-            _ => Verdict::Take,
+        let window_bytes = (self.limit - id - 1).saturating_mul(u64::from(self.config.foot_bytes));
+        if time > others_time + seconds(window_bytes, rate) {
+            return Verdict::WindowShort;
         }
+        Verdict::Take
     }
 
     /// Whether a foot is on its way over this link to learn from, while others are known to carry the

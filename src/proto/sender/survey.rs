@@ -1,9 +1,9 @@
 //! What the connections come to together, at a cost for each foot that does not grow with their number.
 //!
-//! Sums are kept exact, change by change. What can only be found by looking at all of them is found by a
-//! *survey*, which serves until one connection in [`OUTDATED`] has changed: so of sixteen and fewer it is
-//! never out of date, and of more so little that no decision gets worse for it. Does not decide anything: see
-//! [`super::schedule`] and [`super::reinject`].
+//! Sums, and who is the quickest, are kept exact, change by change. What second copies need to know of all of
+//! them is found by a *survey*, which serves until one connection in [`OUTDATED`] has changed: so of sixteen
+//! and fewer it is never out of date, and of more so little that no decision gets worse for it. Does not decide
+//! anything: see [`super::schedule`] and [`super::reinject`].
 
 use super::Sender;
 use super::path::{Path, seconds};
@@ -17,13 +17,17 @@ use std::time::{Duration, Instant};
 const OUTDATED: usize = 16;
 /// And no longer than this: connections become overdue by themselves.
 const MAX_AGE: Duration = Duration::from_millis(10);
+/// How often it is looked who has become overdue: nothing against [`LATE`].
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// What one connection adds to those of its link, or they to all.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) workers: usize,
     /// Delivery rates, in bytes a second.
     pub(super) rate: u64,
+    /// Those of them that may be waited for.
+    pub(super) timely_rate: u64,
     /// Wire bytes in flight, copies counted twice.
     pub(super) in_flight_bytes: u64,
     /// Connections with feet in flight.
@@ -36,6 +40,7 @@ impl AddAssign for Share {
     fn add_assign(&mut self, more: Share) {
         self.workers += more.workers;
         self.rate += more.rate;
+        self.timely_rate += more.timely_rate;
         self.in_flight_bytes += more.in_flight_bytes;
         self.busy += more.busy;
         self.tried += more.tried;
@@ -46,6 +51,7 @@ impl SubAssign for Share {
     fn sub_assign(&mut self, less: Share) {
         self.workers -= less.workers;
         self.rate -= less.rate;
+        self.timely_rate -= less.timely_rate;
         self.in_flight_bytes -= less.in_flight_bytes;
         self.busy -= less.busy;
         self.tried -= less.tried;
@@ -58,18 +64,13 @@ pub(super) struct Survey {
     at: Instant,
     /// Connections that have changed since; `None` asks for a new one.
     changes: Option<usize>,
-    /// Sum of the rates of those that are not overdue, and get feet.
-    pub(super) rate: u64,
-    /// The two of those that would carry a full foot the soonest, with that time and their round trip.
-    pub(super) quickest: [Option<(Duration, Duration, WorkerId)>; 2],
     pub(super) links: BTreeMap<LinkId, Condition>,
 }
 
 impl Survey {
     /// One that is out of date.
     pub(super) fn new(now: Instant) -> Survey {
-        let (changes, rate, quickest) = (None, 0, [None; 2]);
-        Survey { at: now, changes, rate, quickest, links: BTreeMap::new() }
+        Survey { at: now, changes: None, links: BTreeMap::new() }
     }
 }
 
@@ -136,13 +137,18 @@ impl Sender {
     pub(super) fn change(&mut self, worker: WorkerId, change: impl FnOnce(&mut Path)) {
         let Some(path) = self.workers.get_mut(&worker) else { return };
         let (share, asking) = (path.share(), path.asking);
+        path.is_overdue = false; // unless that is the change, it will be found out again
         change(path);
         path.reckon(worker, self.config.foot_bytes);
-        for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
-            *sum += path.share();
-            *sum -= share;
+        let new_share = path.share();
+        if new_share != share {
+            for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
+                *sum += new_share;
+                *sum -= share;
+            }
         }
         self.ready.moves(asking, path.asking);
+        self.quickness.set(path.place, path.quickness(worker));
         self.survey.changes = self.survey.changes.map(|changes| changes + 1);
     }
 
@@ -161,6 +167,8 @@ impl Sender {
     pub(super) fn leave(&mut self, worker: WorkerId) -> Option<Path> {
         let path = self.workers.remove(&worker)?;
         self.ready.moves(path.asking, None);
+        self.quickness.set(path.place, None);
+        self.free_places.push(path.place);
         let link = self.links.entry(path.link).or_default();
         *link -= path.share();
         self.total -= path.share();
@@ -177,6 +185,19 @@ impl Sender {
         self.survey.changes = None;
     }
 
+    /// Finds out who has become overdue since he last changed: nobody needs to wait for him.
+    pub(super) fn note_overdue(&mut self, now: Instant) {
+        if now < self.looked_for_overdue + MOMENT {
+            return;
+        }
+        self.looked_for_overdue = now;
+        let overdue = self.workers.iter().filter(|(_, path)| path.overdue(now, LATE).is_some());
+        let fresh = overdue.filter(|(_, path)| !path.is_overdue).map(|(&worker, _)| worker);
+        for worker in fresh.collect::<Vec<_>>() {
+            self.change(worker, |path| path.is_overdue = true);
+        }
+    }
+
     /// Looks at all connections, unless that was done a moment ago.
     pub(super) fn look_round(&mut self, now: Instant) {
         let most = self.workers.len() / OUTDATED;
@@ -188,19 +209,12 @@ impl Sender {
 
     fn take_survey(&self, now: Instant) -> Survey {
         let mut survey = Survey { changes: Some(0), ..Survey::new(now) };
-        for (&worker, path) in &self.workers {
+        for path in self.workers.values() {
             let overdue = path.overdue(now, LATE);
             let condition = survey.links.entry(path.link).or_default();
             condition.best_rate = condition.best_rate.max(path.rate());
             condition.overdue = condition.overdue.max(overdue);
             condition.last_arrival = condition.last_arrival.max(path.last_arrival);
-            if overdue.is_none() && !path.retires {
-                survey.rate += path.rate();
-                let time = path.foot_time.map(|time| (time, path.rtt, worker));
-                if let Some(place) = time {
-                    keep_two(&mut survey.quickest, place);
-                }
-            }
         }
         let foot_bytes = u64::from(self.config.foot_bytes);
         for (&worker, path) in self.workers.iter().filter(|(_, path)| !path.retires) {
