@@ -8,6 +8,7 @@
 //!
 //! Does not know what a foot holds, and does not know sockets or clocks: see [`super`].
 
+mod backlog;
 mod hear;
 mod least;
 mod path;
@@ -24,6 +25,7 @@ use super::liveness::{Liveness, Pace};
 use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
+pub use backlog::Backlog;
 use least::Least;
 use path::{Path, Quickness};
 use ready::Ready;
@@ -359,22 +361,6 @@ impl Sender {
         self.feet.is_empty()
     }
 
-    /// Feet offered and not yet acked, those not yet sent, and whether the window holds them back.
-    pub fn backlog(&self) -> Backlog {
-        let unsent_feet = (self.unsent.len() + self.lost.len()) as u64;
-        Backlog {
-            unacked_feet: self.feet.len() as u64,
-            unsent_feet,
-            unsent_bytes: self.backlog_bytes,
-            window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
-            sink_blocked: self.sink_blocked,
-            sink_writing: self.sink_writing,
-            written_bytes: self.written_bytes,
-            cumulative: self.base,
-            limit: self.limit,
-        }
-    }
-
     /// Counts since the start.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -442,27 +428,4 @@ impl Sender {
     fn foot_mut(&mut self, id: u64) -> Option<&mut Foot> {
         self.feet.get_mut(id.checked_sub(self.base)? as usize)?.as_mut()
     }
-}
-
-/// What waits in a [`Sender`], for people and for the reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
-    /// Feet offered and not acked.
-    pub unacked_feet: u64,
-    /// Feet that wait for a worker.
-    pub unsent_feet: u64,
-    /// Their payloads' bytes.
-    pub unsent_bytes: u64,
-    /// The next foot does not fit into the receiver's window.
-    pub window_blocked: bool,
-    /// The receiver says that its sink is what blocks.
-    pub sink_blocked: bool,
-    /// And that it is in the middle of taking something.
-    pub sink_writing: bool,
-    /// Raw bytes that the receiver's sink has taken.
-    pub written_bytes: u64,
-    /// Every foot below this number is acked.
-    pub cumulative: u64,
-    /// The receiver takes feet below this number.
-    pub limit: u64,
 }

@@ -1,0 +1,44 @@
+//! What waits in a sender, as others see it. Does not decide anything.
+
+use super::Sender;
+
+/// What waits in a [`Sender`], for people and for the reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Feet offered and not acked.
+    pub unacked_feet: u64,
+    /// Feet that wait for a worker.
+    pub unsent_feet: u64,
+    /// Their payloads' bytes.
+    pub unsent_bytes: u64,
+    /// The next foot does not fit into the receiver's window.
+    pub window_blocked: bool,
+    /// The receiver says that its sink is what blocks.
+    pub sink_blocked: bool,
+    /// And that it is in the middle of taking something.
+    pub sink_writing: bool,
+    /// Raw bytes that the receiver's sink has taken.
+    pub written_bytes: u64,
+    /// Every foot below this number is acked.
+    pub cumulative: u64,
+    /// The receiver takes feet below this number.
+    pub limit: u64,
+}
+
+impl Sender {
+    /// How much there is, and what holds it back.
+    pub fn backlog(&self) -> Backlog {
+        let unsent_feet = (self.unsent.len() + self.lost.len()) as u64;
+        Backlog {
+            unacked_feet: self.feet.len() as u64,
+            unsent_feet,
+            unsent_bytes: self.backlog_bytes,
+            window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
+            sink_blocked: self.sink_blocked,
+            sink_writing: self.sink_writing,
+            written_bytes: self.written_bytes,
+            cumulative: self.base,
+            limit: self.limit,
+        }
+    }
+}
