@@ -147,6 +147,8 @@ pub struct Stats {
     pub(crate) held_us: Figure,
     /// The receiver's window is what holds the next foot back.
     pub(crate) window_blocked: Flag,
+    /// How many feet it has been wide at most, as known at the sender; 0 before it is.
+    pub(crate) far_window_feet: Figure,
     /// The sink has feet, or its own end, to digest, as known at this end: nothing else is to blame for
     /// that these are not through. One that is quick may have some all the time.
     pub(crate) sink_blocked: Flag,
@@ -208,6 +210,7 @@ impl Stats {
             held_workers: Figure::default(),
             held_us: Figure::default(),
             window_blocked: Flag::default(),
+            far_window_feet: Figure::default(),
             sink_blocked: Flag::default(),
             sink_writing: Flag::default(),
             unacked_feet: Figure::default(),
@@ -313,6 +316,7 @@ impl Stats {
             unacked_feet: self.unacked_feet.now(),
             unsent_feet: self.unsent_feet.now(),
             window_feet: self.window_feet.now(),
+            far_window_feet: self.far_window_feet.now(),
             foot_bytes: self.foot_bytes.now(),
             threads: self.threads,
             limit: self.limit.now(),
@@ -340,8 +344,11 @@ impl Stats {
     /// What holds the stream up at this moment, as far as this end can see.
     pub(crate) fn bottleneck(&self) -> Bottleneck {
         let unsent = self.unsent_feet.now() > 0;
+        let is_blocked = unsent && self.window_blocked.now();
         match self.role {
             _ if self.sink_writing.now() => Bottleneck::Sink,
+            // It had not begun to write when we last heard, and the window is full of what it has.
+            Role::Sender if is_blocked && self.sink_blocked.now() => Bottleneck::Sink,
             Role::Receiver if self.unpacking_feet.now() >= self.threads => {
                 Bottleneck::Decompression
             }
@@ -349,7 +356,7 @@ impl Stats {
             Role::Sender if self.waiting_for_source.now() && !unsent => Bottleneck::Source,
             Role::Sender if self.packing_feet.now() >= 2 * self.threads => Bottleneck::Compression,
             Role::Sender if self.held_workers.now() > 0 => Bottleneck::Rate,
-            Role::Sender if unsent && self.window_blocked.now() => Bottleneck::Window,
+            Role::Sender if is_blocked => Bottleneck::Window,
             Role::Sender if !unsent && self.is_full() => Bottleneck::Window,
             Role::Sender => Bottleneck::Network,
         }

@@ -82,7 +82,7 @@ pub enum TlsError {
     NotOpen,
     /// The connection has ended, and the other end did not say that it would: anybody on the way can do
     /// that.
-    #[error("cut off by the other end, or on the way")]
+    #[error("cut off, there or on the way")]
     Cut,
     /// Anything else that breaks the rules of TLS; a change on the way looks like this.
     #[error("tls: {0}")]

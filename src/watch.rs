@@ -17,6 +17,7 @@ pub mod ready;
 pub(crate) mod record;
 pub mod say;
 mod signals;
+mod silence;
 mod summary;
 
 pub use log::start as log;
@@ -25,7 +26,7 @@ use crate::config::Common;
 use crate::error::Error;
 use crate::foot::Hash;
 use crate::news::{Fact, News};
-use crate::stats::{LinkRow, Snapshot, Stats, Tally};
+use crate::stats::{LinkRow, Role, Snapshot, Stats, Tally};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
 use evidence::{Processors, evidence};
 use files::Files;
@@ -34,6 +35,7 @@ use links::Links;
 use progress::{Meter, Progress, Rates, Seen};
 use record::{End, Record};
 use say::Say;
+use silence::Silence;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -91,6 +93,7 @@ impl Watch {
             show: Progress::new(settings),
             lanes: Lanes::new(names.clone()),
             links: Links::new(names, settings.patience, Instant::now()),
+            silence: Silence::default(),
             stream: Meter::default(),
             wire: Meter::default(),
             tally: Tally::default(),
@@ -150,6 +153,7 @@ struct Watcher {
     show: Progress,
     lanes: Lanes,
     links: Links,
+    silence: Silence,
     stream: Meter,
     wire: Meter,
     tally: Tally,
@@ -193,6 +197,11 @@ impl Watcher {
         self.show.tick(now, &seen, &self.say);
         while let Some(line) = self.links.poll(now) {
             self.say.note(&line);
+        }
+        if snapshot.role == Role::Receiver && snapshot.elapsed.is_some() {
+            for line in self.silence.look(self.lanes.rows()) {
+                self.say.note(&format!("viamillipede: {line}"));
+            }
         }
         self.ticks = self.ticks.wrapping_add(1);
         let is_full_second = self.ticks.is_multiple_of(LINE_EVERY);

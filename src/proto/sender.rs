@@ -197,8 +197,10 @@ pub struct Sender {
     spills: bool,
     /// When time alone may change which foot goes where.
     look_again_at: Option<Instant>,
-    /// A worker goes without a foot because the window is too narrow for how slow it is.
+    /// A worker went without a foot because the window is too narrow for how slow it is, and that was not told yet.
     window_is_short: bool,
+    /// The last worker that was asked did.
+    was_short: bool,
     /// The receiver was told then that its window holds us back.
     complained: Option<Instant>,
     /// Links that ask for feet and are given none.
@@ -247,6 +249,7 @@ impl Sender {
             spills: false,
             look_again_at: None,
             window_is_short: false,
+            was_short: false,
             complained: None,
             passed_over: BTreeMap::new(),
             counts: Counts::default(),

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What the way through ssh is called.
-pub const SPARE_NAME: &str = "the ssh session";
+pub const SPARE_NAME: &str = "through ssh";
 /// How long direct connections have the stream for themselves; no longer than half of patience.
 const FALLBACK: Duration = Duration::from_secs(3);
 

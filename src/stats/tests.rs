@@ -11,14 +11,16 @@ fn a_sender_sees_what_holds_it_up() {
     assert_eq!(stats.bottleneck(), Bottleneck::Source);
     stats.unsent_feet.set(1);
     assert_eq!(stats.bottleneck(), Bottleneck::Network);
+    stats.sink_blocked.set(true);
+    assert_eq!(stats.bottleneck(), Bottleneck::Network, "it has feet, and is quick");
     stats.window_blocked.set(true);
+    assert_eq!(stats.bottleneck(), Bottleneck::Sink, "the window is full of what it has");
+    stats.sink_blocked.set(false);
     assert_eq!(stats.bottleneck(), Bottleneck::Window);
     stats.held_workers.set(1);
     assert_eq!(stats.bottleneck(), Bottleneck::Rate);
     stats.packing_feet.set(4);
     assert_eq!(stats.bottleneck(), Bottleneck::Compression);
-    stats.sink_blocked.set(true);
-    assert_ne!(stats.bottleneck(), Bottleneck::Sink, "it has feet, and is quick");
     stats.sink_writing.set(true);
     assert_eq!(stats.bottleneck(), Bottleneck::Sink);
 }

@@ -111,7 +111,7 @@ fn network(seen: &Seen<'_>, share: &str) -> String {
     if part(all.held_by_receiver) >= MUCH {
         let held = percent(part(all.held_by_receiver));
         return format!(
-            "receive buffers there were full {held} of the time, of its tcp_rmem or its processors"
+            "receive buffers there were full {held} of the time: its processors are slow, or its net.ipv4.tcp_rmem small"
         );
     }
     if let Some(load) = seen.processors.filter(|load| load.busy >= FULL && load.ours >= OURS) {
@@ -141,8 +141,7 @@ fn total(links: &[LinkRow]) -> TcpInfo {
 /// A window that is better: twice what there was, or twice what TCP would have on its way at once. Nobody
 /// can know how much more the way takes of what never was sent.
 fn better_window(of: &Snapshot, links: &[LinkRow]) -> u64 {
-    let allowed = of.limit.saturating_sub(of.cumulative).max(of.unacked_feet);
-    let window = allowed.min(of.window_feet).max(1) * of.foot_bytes;
+    let window = of.far_window_feet.min(of.window_feet).max(1) * of.foot_bytes;
     let unpacked = figures::ratio(of.source_bytes, of.packed_bytes).unwrap_or(1.0).max(1.0);
     let on_the_way = total(links).window_bytes as f64 * unpacked;
     (2 * window.max(on_the_way as u64)).next_power_of_two()
@@ -166,8 +165,7 @@ mod tests {
         let stats = Stats::new(Role::Sender, 2);
         stats.window_feet.set(100);
         stats.foot_bytes.set(1 << 20);
-        stats.limit.set(80);
-        stats.cumulative.set(50);
+        stats.far_window_feet.set(30);
         let links = [LinkRow { tcp, ..LinkRow::default() }];
         evidence(bottleneck, &stats.snapshot(), &Seen { share: 0.634, links: &links, processors })
     }

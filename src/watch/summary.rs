@@ -58,9 +58,13 @@ pub(super) fn block(
         figures::bytes(of.wire_bytes),
     );
     block += &format!(
-        "  window: feet below {} are verified, below {} may be sent; {} unacked, {} unsent",
-        of.cumulative, of.limit, of.unacked_feet, of.unsent_feet
+        "  window: feet below {} are verified, below {} may be sent",
+        of.cumulative, of.limit
     );
+    if of.role == Role::Sender {
+        let in_flight = of.unacked_feet.saturating_sub(of.unsent_feet);
+        block += &format!("; {in_flight} in flight, {} wait for a connection", of.unsent_feet);
+    }
     block += &format!("\n  bottleneck so far: {bottleneck}");
     for (worker, row) in workers {
         block += &format!(

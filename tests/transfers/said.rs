@@ -135,7 +135,7 @@ fn an_end_that_waits_says_so() {
 const BLOCK: [&str; 4] = [
     "viamillipede: #B, #B/s, #, bottleneck: #, #B/s mean, #B/s on the wire#",
     "  # f#t, # sent again, # connection# lost, #B on the wire",
-    "  window: feet below # are verified, below # may be sent; # unacked, # unsent",
+    "  window: feet below # are verified, below # may be sent#",
     "  bottleneck so far: #",
 ];
 /// As the kernel was not yet asked, and as it was.

@@ -11,8 +11,11 @@ pub struct Backlog {
     pub unsent_feet: u64,
     /// Their payloads' bytes.
     pub unsent_bytes: u64,
-    /// The next foot does not fit into the receiver's window.
+    /// The next foot does not fit into the receiver's window, or no worker would carry it before the others have
+    /// filled that.
     pub window_blocked: bool,
+    /// How many feet the receiver's window has been wide at most.
+    pub window_feet: u64,
     /// The receiver says that its sink is what blocks.
     pub sink_blocked: bool,
     /// And that it is in the middle of taking something.
@@ -33,7 +36,9 @@ impl Sender {
             unacked_feet: self.feet.len() as u64,
             unsent_feet,
             unsent_bytes: self.backlog_bytes,
-            window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
+            window_blocked: self.was_short
+                || self.unsent.first().is_some_and(|&id| id >= self.limit),
+            window_feet: self.window_feet,
             sink_blocked: self.sink_blocked,
             sink_writing: self.sink_writing,
             written_bytes: self.written_bytes,

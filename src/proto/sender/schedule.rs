@@ -53,6 +53,7 @@ impl Sender {
     /// The next foot and its worker, taken note of as sent.
     pub(super) fn schedule(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
         self.look_again_at = None;
+        self.was_short = false;
         self.note_waiting(now);
         if let Some(&id) = self.lost.first() {
             let worker = self.choose(now, id, false)?;
@@ -103,7 +104,8 @@ impl Sender {
     /// Whether new foot `id` may go to this worker; if not for the window's sake, that is noted.
     fn may_take(&mut self, now: Instant, worker: WorkerId, id: u64) -> bool {
         let verdict = self.judge(now, worker, id);
-        self.window_is_short |= verdict == Verdict::WindowShort;
+        self.was_short = verdict == Verdict::WindowShort;
+        self.window_is_short |= self.was_short;
         verdict == Verdict::Take
     }
 
