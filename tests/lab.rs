@@ -112,10 +112,12 @@ fn a_stream_outlives_a_time_without_any_link() {
     let mut rx = lab.start("rx", &format!("rx --plain {PORT}"));
     rx.ready();
     let mut tx = lab.start("tx", &format!("tx --plain 10.77.1.2:{PORT} 10.77.2.2:{PORT}"));
-    carry(&mut tx, &mut rx, |tx, _| {
+    carry(&mut tx, &mut rx, |tx, rx| {
         lab.run(&["cut", "1", "2"]);
         hears(tx, " is down: ", 2);
+        hears(rx, " is silent: ", 2);
         lab.run(&["mend", "1", "2"]);
+        hears(rx, " is heard again", 2);
     });
 }
 
