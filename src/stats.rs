@@ -156,6 +156,8 @@ pub struct Stats {
     pub(crate) sink_writing: Flag,
     /// Feet packed, and not yet acked.
     pub(crate) unacked_feet: Figure,
+    /// Feet verified, and not yet with the sink (receiver).
+    pub(crate) held_feet: Figure,
     /// Feet of the stream that this end can hold, and the size of each in bytes; 0 before they are settled.
     pub(crate) window_feet: Figure,
     /// The size of a whole foot in bytes.
@@ -214,6 +216,7 @@ impl Stats {
             sink_blocked: Flag::default(),
             sink_writing: Flag::default(),
             unacked_feet: Figure::default(),
+            held_feet: Figure::default(),
             window_feet: Figure::default(),
             foot_bytes: Figure::default(),
             limit: Figure::default(),
@@ -314,6 +317,7 @@ impl Stats {
             connections_in_use: self.connections_in_use.now(),
             live_workers: self.live_workers(),
             unacked_feet: self.unacked_feet.now(),
+            held_feet: self.held_feet.now(),
             unsent_feet: self.unsent_feet.now(),
             window_feet: self.window_feet.now(),
             far_window_feet: self.far_window_feet.now(),

@@ -314,6 +314,11 @@ impl Receiver {
         self.window.written()
     }
 
+    /// Verified feet that are not with the sink yet: they wait for others, or for it.
+    pub fn held_feet(&self) -> u64 {
+        self.verified_feet - self.window.written()
+    }
+
     /// Whether foot `id` fits into the window and is not here: it may come, now or later.
     pub fn is_missing(&self, id: u64) -> bool {
         self.window.is_missing(id)

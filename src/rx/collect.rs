@@ -289,6 +289,7 @@ impl Collect {
     fn show(&self) {
         // What came in bad, or once more, was sent again; what was lost on the way nobody knows here.
         self.stats.resent_feet.set(self.stats.duplicate_feet.now() + self.stats.nacks.now());
+        self.stats.held_feet.set(self.machine.held_feet());
         self.stats.limit.set(self.machine.limit());
         self.stats.cumulative.set(self.machine.cumulative());
         self.stats.sink_blocked.set(self.machine.sink_blocked());

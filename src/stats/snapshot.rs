@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub live_workers: usize,
     /// Feet packed, and not yet acked; those that no connection has taken are among them (sender).
     pub unacked_feet: u64,
+    /// Feet verified, and not yet with the sink (receiver).
+    pub held_feet: u64,
     /// How many feet the receiver's window has been wide at most; 0 where it is not known (sender).
     pub far_window_feet: u64,
     /// Packed feet that no connection has taken (sender).

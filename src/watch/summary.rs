@@ -61,10 +61,13 @@ pub(super) fn block(
         "  window: feet below {} are verified, below {} may be sent",
         of.cumulative, of.limit
     );
-    if of.role == Role::Sender {
-        let in_flight = of.unacked_feet.saturating_sub(of.unsent_feet);
-        block += &format!("; {in_flight} in flight, {} wait for a connection", of.unsent_feet);
-    }
+    block += &match of.role {
+        Role::Sender => {
+            let in_flight = of.unacked_feet.saturating_sub(of.unsent_feet);
+            format!("; {in_flight} in flight, {} wait for a connection", of.unsent_feet)
+        }
+        Role::Receiver => format!("; {} held", of.held_feet),
+    };
     block += &format!("\n  bottleneck so far: {bottleneck}");
     for (worker, row) in workers {
         block += &format!(
@@ -154,6 +157,8 @@ mod tests {
     #[test]
     fn the_block_has_a_line_for_each_worker() {
         let stats = stats();
+        stats.unacked_feet.set(7);
+        stats.unsent_feet.set(2);
         let row = stats.join(WorkerId(0), LinkId(0), "192.0.2.1:5000".into());
         row.feet.add(7);
         row.set_tcp(Some(TcpInfo {
@@ -167,7 +172,8 @@ mod tests {
             block(&stats.snapshot(), Rates::default(), "source (it slept)", &stats.workers());
         let lines: Vec<&str> = block.lines().collect();
         assert_eq!(lines.len(), 6, "{block}");
-        assert!(lines[2].contains("below 1024 are verified, below 1300 may be sent"), "{block}");
+        let window = "below 1024 are verified, below 1300 may be sent; 5 in flight, 2 wait for";
+        assert!(lines[2].contains(window), "{block}");
         assert_eq!(lines[3], "  bottleneck so far: source (it slept)");
         assert!(lines[4].starts_with("  worker 0 on link 0 to 192.0.2.1:5000: joining, 7 feet"));
         assert!(
