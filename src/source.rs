@@ -117,8 +117,9 @@ impl Source {
     /// the last part went.
     pub fn warning(&self) -> Option<String> {
         let Origin::Command(command) = &self.origin else { return None };
-        let is_pipeline = command.to_string_lossy().replace("||", "").contains('|');
-        (is_pipeline && !has_pipefail()).then(|| {
+        let command = command.to_string_lossy();
+        let is_careless = is_pipeline(&command) && !command.contains("pipefail");
+        (is_careless && !has_pipefail()).then(|| {
             format!(
                 "{}: this sh has no pipefail, so a part of a pipeline may fail unseen, but for the last; \
                  \"bash -o pipefail -c '...'\" would see it",
@@ -268,6 +269,23 @@ fn shell(command: &OsStr) -> Vec<OsString> {
     let strict: &[&str] = if has_pipefail() { &["-o", "pipefail"] } else { &[] };
     let arguments = ["sh"].iter().chain(strict).chain(&["-c", "--"]);
     arguments.map(OsString::from).chain([command.to_owned()]).collect()
+}
+
+/// Whether it has a `|` that is neither in quotes nor a half of `||`.
+fn is_pipeline(command: &str) -> bool {
+    let mut quote = None;
+    let bare = |c: &char| match quote {
+        Some(open) => {
+            quote = quote.filter(|_| open != *c);
+            false
+        }
+        None => {
+            quote = Some(*c).filter(|c| ['\'', '"'].contains(c));
+            quote.is_none()
+        }
+    };
+    let bare: String = command.chars().filter(bare).collect();
+    bare.replace("||", "").contains('|')
 }
 
 fn has_pipefail() -> bool {

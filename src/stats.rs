@@ -147,6 +147,8 @@ pub struct Stats {
     pub(crate) held_us: Figure,
     /// The receiver's window is what holds the next foot back.
     pub(crate) window_blocked: Flag,
+    /// It does not yet, but will before any connection that is free could carry that foot.
+    pub(crate) window_short: Flag,
     /// How many feet it has been wide at most, as known at the sender; 0 before it is.
     pub(crate) far_window_feet: Figure,
     /// The sink has feet, or its own end, to digest, as known at this end: nothing else is to blame for
@@ -212,6 +214,7 @@ impl Stats {
             held_workers: Figure::default(),
             held_us: Figure::default(),
             window_blocked: Flag::default(),
+            window_short: Flag::default(),
             far_window_feet: Figure::default(),
             sink_blocked: Flag::default(),
             sink_writing: Flag::default(),
@@ -348,7 +351,7 @@ impl Stats {
     /// What holds the stream up at this moment, as far as this end can see.
     pub(crate) fn bottleneck(&self) -> Bottleneck {
         let unsent = self.unsent_feet.now() > 0;
-        let is_blocked = unsent && self.window_blocked.now();
+        let is_blocked = unsent && (self.window_blocked.now() || self.window_short.now());
         match self.role {
             _ if self.sink_writing.now() => Bottleneck::Sink,
             // It had not begun to write when we last heard, and the window is full of what it has.

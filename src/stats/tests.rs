@@ -96,6 +96,8 @@ fn a_sender_waits_for_connections_only_where_nothing_else_holds_it_up() {
     stats.window_blocked.set(true);
     assert!(!stats.waits_for_connections(), "the window, or a slow sink behind it");
     stats.window_blocked.set(false);
+    stats.window_short.set(true);
+    assert!(stats.waits_for_connections(), "more of the quick ones would help");
     stats.sink_blocked.set(true);
     assert!(!stats.waits_for_connections());
 }

@@ -41,6 +41,8 @@ const VAIN_AHEAD_MS: u32 = 500;
 /// But not on a way that takes more bytes a second than this of each packing thread: what one packs on the lightest step.
 /// Those that follow gain nothing there, and memory that is not in a cache costs more than the whole way.
 const LIGHTLY_PACKED: f64 = 250e6;
+/// If they are as many in a row: a few between others say nothing of those that follow.
+const RUN_BYTES: u64 = AHEAD_BYTES as u64;
 /// Once those are out, what was packed behind them need not be out at once: in this time, half of it.
 const HALF_LIFE: Duration = Duration::from_millis(140);
 
@@ -185,9 +187,11 @@ impl Way {
 /// Feet that do not shrink, and what may be packed behind them.
 #[derive(Debug)]
 struct Vain {
-    /// The last foot that was packed did not shrink.
-    is_now: bool,
-    /// So many bytes were packed with the last of them.
+    /// The last foot that was packed did not shrink, nor those since so many bytes were packed.
+    since: Option<u64>,
+    /// They are [`RUN_BYTES`] or more.
+    is_run: bool,
+    /// So many bytes were packed with the last of such a run.
     packed_bytes: u64,
     /// So many bytes more may wait for a connection, at that time.
     behind: f64,
@@ -195,6 +199,14 @@ struct Vain {
 }
 
 impl Vain {
+    fn hear(&mut self, in_vain: bool, packed_bytes: u64) {
+        self.since = in_vain.then(|| self.since.unwrap_or(packed_bytes));
+        self.is_run = self.since.is_some_and(|since| packed_bytes - since >= RUN_BYTES);
+        if self.is_run {
+            self.packed_bytes = packed_bytes;
+        }
+    }
+
     /// Bytes of such feet that are not out. Until they are, the connections are busy with them, and what does shrink has
     /// not shown yet whether they are too slow for it.
     fn left(&self, ahead: Ahead) -> u64 {
@@ -227,7 +239,7 @@ impl Adapt {
             most_packed: threads as f64 * LIGHTLY_PACKED,
             way: Way { since: now, sent_bytes: 0, rate: 0.0 },
             ahead: Ahead::default(),
-            vain: Vain { is_now: false, packed_bytes: 0, behind: 0.0, at: now },
+            vain: Vain { since: None, is_run: false, packed_bytes: 0, behind: 0.0, at: now },
             span: Span::new(now, Ahead::default()),
             agreed: Agreed::new(None, now, Ahead::default()),
             known: [None; LADDER.len()],
@@ -241,7 +253,7 @@ impl Adapt {
         self.way.look(now, ahead);
         self.vain.look(now, ahead);
         let (most_feet, ms, behind) = match self.rung {
-            _ if self.vain.is_now && self.way.rate < self.most_packed => {
+            _ if self.vain.is_run && self.way.rate < self.most_packed => {
                 (self.most_vain, VAIN_AHEAD_MS, 0.0)
             }
             0 => (self.most_unsent, AHEAD_MS[0], 0.0),
@@ -262,10 +274,7 @@ impl Adapt {
     /// Whether the last foot that was packed did not shrink. No harder packing helps such feet; what they tell of the
     /// way is nothing that those after them should start from.
     pub(super) fn hear(&mut self, in_vain: bool) {
-        self.vain.is_now = in_vain;
-        if in_vain {
-            self.vain.packed_bytes = self.ahead.packed_bytes;
-        }
+        self.vain.hear(in_vain, self.ahead.packed_bytes);
     }
 
     /// The next foot has waited this long for that, until now; the step on the [`LADDER`] for what is packed from now on.
@@ -318,7 +327,7 @@ impl Adapt {
         };
         // (From no packing to the first step it goes all the same: else nothing would be tried any more.)
         let is_early = next > self.rung && self.vain.left(self.ahead) > 0;
-        if next > FIRST && (self.vain.is_now || is_early) {
+        if next > FIRST && (self.vain.is_run || is_early) {
             return;
         }
         let Some(known) = self.known.get(next) else { return };

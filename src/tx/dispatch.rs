@@ -256,6 +256,7 @@ impl Dispatch {
         self.stats.unsent_feet.set(backlog.unsent_feet);
         self.stats.unsent_bytes.set(backlog.unsent_bytes);
         self.stats.window_blocked.set(backlog.window_blocked);
+        self.stats.window_short.set(backlog.window_short);
         self.stats.far_window_feet.set(backlog.window_feet);
         self.stats.sink_blocked.set(backlog.sink_blocked);
         self.stats.sink_writing.set(backlog.sink_writing);

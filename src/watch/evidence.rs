@@ -81,7 +81,7 @@ pub(super) fn evidence(bottleneck: Bottleneck, of: &Snapshot, seen: &Seen<'_>) -
     let share = percent(seen.share);
     match bottleneck {
         Bottleneck::Source => format!("it had nothing to read {share} of the time"),
-        Bottleneck::Sink => format!("a write to it was under way {share} of the time"),
+        Bottleneck::Sink => format!("it was busy {share} of the time"),
         Bottleneck::Compression => {
             format!(
                 "all {} packed {share} of the time; --adapt or a lower level would help",
@@ -174,7 +174,7 @@ mod tests {
     fn each_has_its_share_of_the_time() {
         let told = |bottleneck| tell(bottleneck, TcpInfo::default(), None);
         assert_eq!(told(Bottleneck::Source), "it had nothing to read 63 % of the time");
-        assert_eq!(told(Bottleneck::Sink), "a write to it was under way 63 % of the time");
+        assert_eq!(told(Bottleneck::Sink), "it was busy 63 % of the time");
         assert!(told(Bottleneck::Compression).starts_with("all 2 threads packed 63 % of the time"));
         assert_eq!(told(Bottleneck::Network), "63 % of the time");
     }

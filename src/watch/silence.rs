@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// Looks without a byte after which a link is silent, ten to a second.
 const LOOKS: u32 = 50;
+/// Looks for which no more is said of a link that was told to be silent: it may be so again and again.
+const QUIET_LOOKS: u32 = 600;
 /// Most links of which it is told: the others are seldom alone.
 const TOLD: usize = 8;
 
@@ -23,6 +25,8 @@ struct Heard {
     /// Since then.
     looks: u32,
     is_told: bool,
+    /// Looks until it may be told again.
+    quiet: u32,
 }
 
 impl Silence {
@@ -33,16 +37,17 @@ impl Silence {
 
     fn hear(&mut self, row: &Row) -> Option<String> {
         let heard = self.0.entry(row.link).or_default();
+        heard.quiet = heard.quiet.saturating_sub(1);
         if row.bytes != heard.bytes || row.live == 0 {
             let is_back = heard.is_told && row.live > 0;
-            *heard = Heard { bytes: row.bytes, ..Heard::default() };
+            *heard = Heard { bytes: row.bytes, quiet: heard.quiet, ..Heard::default() };
             return is_back.then(|| format!("link {} is heard again", row.name));
         }
         heard.looks += 1;
-        if heard.looks < LOOKS || heard.is_told {
+        if heard.looks < LOOKS || heard.is_told || heard.quiet > 0 {
             return None;
         }
-        heard.is_told = true;
+        (heard.is_told, heard.quiet) = (true, QUIET_LOOKS);
         let seconds = LOOKS / 10;
         Some(format!("link {} is silent: nothing was heard for {seconds} s", row.name))
     }
@@ -76,6 +81,8 @@ mod tests {
         let told = said(&mut silence, 1000, 4, 20_000, 0);
         assert_eq!(told, ["link from 10.0.0.1 is silent: nothing was heard for 5 s"]);
         assert_eq!(said(&mut silence, 100, 4, 20_000, 1), ["link from 10.0.0.1 is heard again"]);
+        let told: usize = (1..=20).map(|n| said(&mut silence, 60, 4, n * 30_000, 0).len()).sum();
+        assert_eq!(told, 4, "silent and heard, twice in two minutes");
     }
 
     #[test]

@@ -127,7 +127,12 @@ fn where_the_shell_does_not_know_how_that_is_said_of_pipelines() {
     };
     let words = "--source: this sh has no pipefail";
     assert_eq!(said(&["--source", "(exit 3) | cat"]).matches(words).count(), 1);
-    for options in [&["--source", "false || true"][..], &["-q", "--source", "(exit 3) | cat"]] {
+    for options in [
+        &["--source", "false || true"][..],
+        &["--source", "echo 'a | b' \"c | d\""],
+        &["--source", "bash -o pipefail -c 'true | cat'"],
+        &["-q", "--source", "(exit 3) | cat"],
+    ] {
         assert!(!said(options).contains(words), "{options:?}");
     }
 }

@@ -11,9 +11,10 @@ pub struct Backlog {
     pub unsent_feet: u64,
     /// Their payloads' bytes.
     pub unsent_bytes: u64,
-    /// The next foot does not fit into the receiver's window, or no worker would carry it before the others have
-    /// filled that.
+    /// The next foot does not fit into the receiver's window.
     pub window_blocked: bool,
+    /// It does, but that is nearly full, and no worker would carry it before the others had filled it.
+    pub window_short: bool,
     /// How many feet the receiver's window has been wide at most.
     pub window_feet: u64,
     /// The receiver says that its sink is what blocks.
@@ -36,8 +37,10 @@ impl Sender {
             unacked_feet: self.feet.len() as u64,
             unsent_feet,
             unsent_bytes: self.backlog_bytes,
-            window_blocked: self.was_short
-                || self.unsent.first().is_some_and(|&id| id >= self.limit),
+            window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
+            // (A slow worker goes without a foot also where the window is wide.)
+            window_short: self.was_short
+                && (self.sent_feet - self.base) >= (self.limit - self.base) / 4 * 3,
             window_feet: self.window_feet,
             sink_blocked: self.sink_blocked,
             sink_writing: self.sink_writing,
