@@ -138,6 +138,7 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
             tx::check(&shaping)?;
             let source = Source::open(&input)?;
             if let Some(warning) = source.warning() {
+                // That the near end is quiet is not known here, and half a stream would be worse.
                 say.always(&format!("viamillipede: far: {warning}"));
             }
             tx::run(&config::Tx { common, input, packaging, shaping, rendezvous }, source, ports)

@@ -177,9 +177,35 @@ fn rule_05_a_slow_link_is_passed_over_when_its_foot_would_come_too_late() {
     let mut tx = quick_and_slow(32);
     tx.offer(2..20);
     assert_eq!(tx.sends(), [(1, 2), (1, 3)], "the slow one would hold up a window's worth");
+    assert!(!tx.sender.backlog().window_short, "nearly all of it is free");
     tx.down(1);
     tx.written(2);
     assert_eq!(tx.sends()[0], (2, 2), "it is all there is");
+}
+
+#[test]
+fn rule_05_a_window_is_short_where_it_is_nearly_full_and_only_slow_ones_ask() {
+    let mut tx = Tx::new(8);
+    for worker in 1..=3 {
+        tx.up(worker, 0);
+    }
+    tx.offer(0..3);
+    for worker in 1..=3 {
+        tx.written(worker);
+    }
+    tx.advance(14);
+    tx.ack(1, [0]);
+    tx.ack(2, [1]);
+    tx.advance(2000);
+    tx.ack(3, [2]);
+    tx.sends();
+    tx.offer(3..30);
+    assert_eq!(tx.sends(), [(1, 3), (1, 4), (2, 5), (2, 6)]);
+    assert!(!tx.sender.backlog().window_short, "a half of it is left, for the quick ones");
+    tx.written(1);
+    tx.written(2);
+    assert_eq!(tx.sends(), [(1, 7), (2, 8)]);
+    assert!(tx.sender.backlog().window_short && !tx.sender.backlog().window_blocked);
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl Sender {
             window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
             // (A slow worker goes without a foot also where the window is wide.)
             window_short: self.was_short
-                && (self.sent_feet - self.base) >= (self.limit - self.base) / 4 * 3,
+                && (self.sent_feet - self.base).saturating_mul(4)
+                    >= (self.limit - self.base).saturating_mul(3),
             window_feet: self.window_feet,
             sink_blocked: self.sink_blocked,
             sink_writing: self.sink_writing,

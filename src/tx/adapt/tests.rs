@@ -306,7 +306,6 @@ fn what_does_not_shrink_is_not_packed_harder() {
     }
     assert_eq!(rung, FIRST);
     adapt.hear(false);
-    adapt.ahead.unsent_bytes = 0;
     for foot in 1000..1100 {
         rung = adapt.waited(start + SPAN * foot, Wait::Network, SPAN);
         adapt.next(start + SPAN * foot);
