@@ -239,9 +239,6 @@ impl Dispatch {
                 sender::Event::PassedOver { link } => self.roster.passed_over(link),
                 sender::Event::Delivered(done) => {
                     self.show();
-                    self.stats.stream_bytes.set(done.bytes);
-                    self.stats.unacked_feet.set(0);
-                    self.stats.cumulative.set(self.offered);
                     self.outcome = Some(Delivered { bytes: done.bytes, digest: None });
                 }
                 sender::Event::Failed(failure) => return Err(self.roster.error(failure)),

@@ -1,6 +1,6 @@
 //! Frames that are lost with their connections, and feet that change on the way: they cost time, not data.
 
-use super::process::{End, Ended, Pair};
+use super::process::{End, Guard, Pair};
 use super::relay::{Fate, Judge, Relay};
 use super::stream::feed;
 use super::{LONG, at_once, scatter};
@@ -12,16 +12,20 @@ const PATIENCE: u64 = 5;
 
 /// Both ends, and the relay between them.
 fn apart(flags: &str, judge: Box<Judge>) -> (Pair, Relay) {
-    let mut rx = End::start(&format!("rx 127.0.0.1:0 --patience {PATIENCE} {flags}"));
-    let port = rx.port();
-    let relay = Relay::judging(port, judge);
-    let tx = End::start(&format!("tx 127.0.0.1:{} --patience {PATIENCE} {flags}", relay.port));
-    (Pair { tx, rx, port }, relay)
+    apart_as(End::start, flags, judge)
 }
 
-fn whole((tx, rx): &(Ended, Ended)) {
-    tx.delivered();
-    rx.delivered();
+/// The same, and both ends tell what they have done.
+fn apart_telling(flags: &str, judge: Box<Judge>) -> (Pair, Relay) {
+    apart_as(|line| End::telling(Guard::Plain, line), flags, judge)
+}
+
+fn apart_as(start: impl Fn(&str) -> End, flags: &str, judge: Box<Judge>) -> (Pair, Relay) {
+    let mut rx = start(&format!("rx 127.0.0.1:0 --patience {PATIENCE} {flags}"));
+    let port = rx.port();
+    let relay = Relay::judging(port, judge);
+    let tx = start(&format!("tx 127.0.0.1:{} --patience {PATIENCE} {flags}", relay.port));
+    (Pair { tx, rx, port }, relay)
 }
 
 #[test]
@@ -41,11 +45,10 @@ fn cut_when(is_one: fn(&Frame) -> bool) {
     let judge = move |frame: &Frame, _: &mut [u8]| {
         if is_one(frame) && lost.fetch_add(1, SeqCst) < 3 { Fate::Cut } else { Fate::Pass }
     };
-    let (mut pair, _relay) = apart("", Box::new(judge));
+    let (mut pair, _relay) = apart_telling("", Box::new(judge));
     let drain = pair.rx.drain();
     feed(pair.tx.stdin(), total);
-    whole(&pair.ended(LONG));
-    assert_eq!(drain.finish(), total);
+    pair.whole(drain, total);
 }
 
 #[test]
@@ -62,12 +65,10 @@ fn a_stream_of_which_no_ack_came_back_is_not_written_twice() {
         }
         _ => Fate::Pass,
     };
-    let (mut pair, _relay) = apart("--verify", Box::new(judge));
+    let (mut pair, _relay) = apart_telling("--verify", Box::new(judge));
     let drain = pair.rx.drain();
     feed(pair.tx.stdin(), total);
-    let (tx, rx) = pair.ended(LONG);
-    assert_eq!((tx.code, rx.code), (0, 0), "{tx:?} {rx:?}");
-    assert_eq!(drain.finish(), total);
+    pair.whole(drain, total);
 }
 
 /// Passes an ack only as long as it acknowledges nothing: without a limit nothing would be sent.

@@ -24,16 +24,6 @@ fn apart<const LINKS: usize>(guard: Guard, patience: u64, flags: &str) -> (Pair,
     (Pair { tx, rx, port }, relays)
 }
 
-/// Waits for both ends: all is delivered, and both say the same of it.
-fn whole(mut pair: Pair, drain: Drain, total: u64) -> [Summary; 2] {
-    let (tx, rx) = pair.ended(LONG);
-    assert_eq!(drain.finish(), total, "{tx:?} {rx:?}");
-    let said = [tx.summary(), rx.summary()];
-    assert!(said.iter().all(|said| said.stream_bytes == total), "{said:?}");
-    assert_eq!(said[0].feet, said[1].feet, "{said:?}");
-    said
-}
-
 /// Lets `fault` happen to connections in the middle of a stream; what both ends say of it. Most of the
 /// stream comes after it, while `meanwhile` does.
 fn suffer<const LINKS: usize>(
@@ -49,7 +39,7 @@ fn suffer<const LINKS: usize>(
     fault(&relays);
     let rest = thread::spawn(move || put(&mut source, TOTAL / 4, TOTAL / 4 * 3));
     meanwhile(&relays, &drain);
-    let said = whole(pair, drain, TOTAL);
+    let said = pair.whole(drain, TOTAL);
     assert!(rest.join().expect("it does not panic"), "tx takes all");
     let lost: u64 = relays.iter().map(Relay::swallowed_bytes).sum();
     assert!(lost < FEET_BYTES || said[0].sent_again > 0, "{lost} bytes vanished: {said:?}");
@@ -91,7 +81,7 @@ fn resets(guard: Guard) {
         cuts += u64::from(relay.cut_one(scatter(n)));
     }
     assert!(cuts >= 5, "{cuts} cuts are no test");
-    let said = whole(pair, drain, total);
+    let said = pair.whole(drain, total);
     assert!(feeder.join().expect("it does not panic"));
     eprintln!("{guard:?}, {cuts} resets: {said:?}");
     lost_some(said);
@@ -111,7 +101,7 @@ fn all_cut(guard: Guard) {
         assert!(drain.has_seen(total / 4 * quarter, MARGIN));
         relay.cut_all();
     }
-    lost_some(whole(pair, drain, total));
+    lost_some(pair.whole(drain, total));
 }
 
 /// For faults that are over at once, or for good.
@@ -182,7 +172,7 @@ fn one_bit_in_a_hundred_chunks_costs_resends_only() {
     relay.flip_one_in(100);
     let drain = pair.rx.drain();
     feed(pair.tx.stdin(), total);
-    let [tx, rx] = whole(pair, drain, total);
+    let [tx, rx] = pair.whole(drain, total);
     let flips = relay.flips();
     assert!(flips > 10, "{flips} flips are no test");
     // A foot with two bad bits is sent again once.
@@ -199,7 +189,7 @@ fn with_a_key_a_bit_that_flips_costs_its_connection() {
     relay.flip_one_in(300);
     let drain = pair.rx.drain();
     feed(pair.tx.stdin(), total);
-    let [tx, rx] = whole(pair, drain, total);
+    let [tx, rx] = pair.whole(drain, total);
     let flips = relay.flips();
     assert!(flips > 3 && tx.lost_connections > 0 && tx.sent_again > 0, "{flips} flips: {tx:?}");
     eprintln!("{flips} bits flipped: {tx:?}, {rx:?}");
@@ -229,5 +219,5 @@ fn a_link_that_comes_back_is_used_again() {
     carry(16 << 20);
     assert!(first.passed_bytes() > passed + (12 << 20), "the link that is back carries the stream");
     drop(source);
-    lost_some(whole(pair, drain, 40 << 20));
+    lost_some(pair.whole(drain, 40 << 20));
 }

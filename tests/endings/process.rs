@@ -280,6 +280,16 @@ impl Pair {
         }
     }
 
+    /// Waits for both ends: all is delivered, and both, which tell, say the same of it.
+    pub fn whole(mut self, drain: Drain, total: u64) -> [Summary; 2] {
+        let (tx, rx) = self.ended(LONG);
+        assert_eq!(drain.finish(), total, "{tx:?} {rx:?}");
+        let said = [tx.summary(), rx.summary()];
+        assert!(said.iter().all(|said| said.stream_bytes == total), "{said:?}");
+        assert_eq!(said[0].feet, said[1].feet, "{said:?}");
+        said
+    }
+
     /// Sends `bytes` and checks that they are whole and both ends content.
     pub fn deliver(mut self, bytes: u64) {
         super::stream::feed(self.tx.stdin(), bytes);

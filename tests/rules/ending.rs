@@ -5,10 +5,10 @@
 use super::pair::{Line, Pair};
 use super::rx::Rx;
 use super::tx::Tx;
-use super::{FOOT, PATIENCE, end, foot};
-use viamillipede::proto::Failure;
+use super::{FOOT, PATIENCE, end, foot, ms};
 use viamillipede::proto::frame::{Abort, Done, End, Frame};
-use viamillipede::proto::{receiver, sender};
+use viamillipede::proto::sender::{Backlog, Input};
+use viamillipede::proto::{Failure, LinkId, WorkerId, receiver, sender};
 
 fn done(feet: u64) -> Done {
     Done { bytes: feet * u64::from(FOOT), digest: None }
@@ -123,6 +123,29 @@ fn rule_07_the_sender_says_the_end_until_it_is_done_and_answers_on_every_worker(
     assert_eq!(tx.says(), [(1, Frame::DoneAck), (2, Frame::DoneAck)]);
     tx.frame(1, Frame::Done(done(2)));
     assert_eq!(tx.events(), [], "once is enough");
+}
+
+#[test]
+fn rule_07_done_acks_the_feet_whose_acks_were_lost() {
+    let mut tx = Tx::new(8);
+    tx.up(1, 0);
+    tx.offer(0..2);
+    tx.written(1);
+    tx.finish(2);
+    tx.ack(1, [1]);
+    assert_eq!(tx.acked(), [1]);
+    tx.down(1);
+    assert_eq!(tx.sender.backlog().unsent_feet, 1, "foot 0 is to go again");
+    // Who comes carries no feet before its first ack, and the receiver is done already.
+    let up = Input::Up { worker: WorkerId(2), link: LinkId(0), rtt: ms(10) };
+    tx.sender.handle(tx.now, up);
+    tx.frame(2, Frame::Done(done(2)));
+    let acked = sender::Event::Acked { id: 0 };
+    assert_eq!(tx.events(), [acked, sender::Event::Delivered(done(2))]);
+    let Backlog { unacked_feet, unsent_feet, unsent_bytes, written_bytes, cumulative, .. } =
+        tx.sender.backlog();
+    assert_eq!((unacked_feet, unsent_feet, unsent_bytes), (0, 0, 0), "nothing waits");
+    assert_eq!((written_bytes, cumulative), (done(2).bytes, 2));
 }
 
 #[test]

@@ -72,6 +72,12 @@ impl Sender {
             return self.fail(Failure::Corrupt(lie));
         }
         self.liveness.progress(now);
+        self.settle_all(fresh);
+        self.let_go();
+    }
+
+    /// These feet, all of them sent, are acked for the first time.
+    fn settle_all(&mut self, fresh: Vec<Range<u64>>) {
         for id in fresh.into_iter().flatten() {
             self.settle(id);
         }
@@ -79,7 +85,6 @@ impl Sender {
         self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
         self.base = base;
         self.acked.remove_below(base);
-        self.let_go();
     }
 
     /// Foot `id` is acked: whoever carries it has delivered.
@@ -127,6 +132,10 @@ impl Sender {
             return self.fail(Failure::Corrupt("the digests of the two ends differ".to_owned()));
         }
         self.over = true;
+        // It is the ack of all feet, also of those whose own was lost with a connection.
+        let fresh = self.acked.insert(self.base..end.feet);
+        self.settle_all(fresh);
+        self.written_bytes = done.bytes;
         self.control.extend(self.workers.keys().map(|&worker| (worker, Frame::DoneAck)));
         self.events.push_back(Event::Delivered(done));
     }
