@@ -168,6 +168,8 @@ pub struct Sender {
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
     window_feet: u64,
     workers: BTreeMap<WorkerId, Path>,
+    /// Those that have changed since they were last reckoned.
+    changed: Vec<WorkerId>,
     /// Those that get no more feet.
     retiring: BTreeSet<WorkerId>,
     /// What the workers of each link that is up come to, and what all do.
@@ -228,6 +230,7 @@ impl Sender {
             limit: 0,
             window_feet: 0,
             workers: BTreeMap::new(),
+            changed: Vec::new(),
             retiring: BTreeSet::new(),
             links: BTreeMap::new(),
             total: Share::default(),
@@ -356,7 +359,7 @@ impl Sender {
 
     /// Whether no foot is on its way, nor wanted again.
     fn is_quiet(&self) -> bool {
-        self.total.in_flight_bytes == 0 && self.lost.is_empty()
+        self.held_feet == self.unsent.len() as u64
     }
 
     /// Whether every foot offered so far is acked.

@@ -52,10 +52,7 @@ impl Sender {
         }
         self.received_bytes = self.received_bytes.max(ack.received_bytes);
 
-        let mut fresh = Vec::new();
-        if ack.cumulative > self.base {
-            fresh.extend(self.acked.insert(self.base..ack.cumulative));
-        }
+        let mut fresh = self.acked.insert(self.base..ack.cumulative.max(self.base));
         let ranges: Vec<Range<u64>> = self.acked.fresh_of(&ack.ranges).cloned().collect();
         for range in ranges {
             if range.end > self.base {

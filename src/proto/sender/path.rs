@@ -61,8 +61,11 @@ pub(super) struct Path {
     rate: Option<u64>,
     sample_start: Instant,
     sample_bytes: u64,
-    /// What follows from all this, as of the last [`Path::reckon`]: how long a full foot more would take to
+    /// Something has changed since the last [`Path::reckon`].
+    pub(super) has_changed: bool,
+    /// What follows from all this, as of then: what it adds to its link, how long a full foot more would take to
     /// arrive, when the next foot should have been acked, and its place among those that ask for one.
+    pub(super) share: Share,
     pub(super) foot_time: Option<Duration>,
     next_due: Option<Instant>,
     pub(super) asking: Option<Asking>,
@@ -92,6 +95,8 @@ impl Path {
             rate: None,
             sample_start: now,
             sample_bytes: 0,
+            has_changed: false,
+            share: Share { workers: 1, ..Share::default() },
             foot_time: None,
             next_due: None,
             asking: None,
@@ -101,6 +106,8 @@ impl Path {
 
     /// Draws the conclusions from what has changed; its place is that of `worker`.
     pub(super) fn reckon(&mut self, worker: WorkerId, foot_bytes: u32) {
+        self.has_changed = false;
+        self.share = self.share();
         self.foot_time = self.time_for(u64::from(foot_bytes));
         // A foot that was acked another way is still on its way here.
         let all = self.has_more_to_come().then_some((self.last_sent, self.sent_bytes));
@@ -114,7 +121,7 @@ impl Path {
     }
 
     /// What it adds to its link.
-    pub(super) fn share(&self) -> Share {
+    fn share(&self) -> Share {
         let is_busy = !self.in_flight.is_empty();
         Share {
             workers: 1,

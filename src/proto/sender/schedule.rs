@@ -54,6 +54,7 @@ impl Sender {
     pub(super) fn schedule(&mut self, now: Instant) -> Option<(WorkerId, FootHeader)> {
         self.look_again_at = None;
         self.was_short = false;
+        self.reckon();
         self.note_waiting(now);
         if let Some(&id) = self.lost.first() {
             let worker = self.choose(now, id, false)?;
@@ -140,7 +141,7 @@ impl Sender {
             return Verdict::Take;
         };
         // When the others have run dry: of stream, and of window.
-        let rate = self.total.timely_rate - path.share().timely_rate;
+        let rate = self.total.timely_rate - path.share.timely_rate;
         let others_bytes = self.total.in_flight_bytes - path.in_flight_bytes;
         let left_bytes = self.end.map(|_| self.backlog_bytes + others_bytes);
         if left_bytes.is_some_and(|left| time > other.rtt / 2 + seconds(left, rate)) {

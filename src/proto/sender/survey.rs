@@ -133,30 +133,39 @@ impl Condition {
 }
 
 impl Sender {
-    /// Something about a connection changes, and what is reckoned of it and its link follows.
+    /// Something about a connection changes. What follows from it is reckoned by [`Sender::reckon`], which all who
+    /// ask call first: of what one ack changes, and one bundle of messages, each connection is reckoned once.
     pub(super) fn change(&mut self, worker: WorkerId, change: impl FnOnce(&mut Path)) {
         let Some(path) = self.workers.get_mut(&worker) else { return };
-        let (share, asking) = (path.share(), path.asking);
         path.is_overdue = false; // unless that is the change, it will be found out again
         change(path);
-        path.reckon(worker, self.config.foot_bytes);
-        let new_share = path.share();
-        if new_share != share {
-            for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
-                *sum += new_share;
-                *sum -= share;
-            }
+        if !std::mem::replace(&mut path.has_changed, true) {
+            self.changed.push(worker);
         }
-        self.ready.moves(asking, path.asking);
-        self.quickness.set(path.place, path.quickness(worker));
-        self.survey.changes = self.survey.changes.map(|changes| changes + 1);
+    }
+
+    /// Brings what is reckoned of all connections and their links up to date.
+    pub(super) fn reckon(&mut self) {
+        while let Some(worker) = self.changed.pop() {
+            let Some(path) = self.workers.get_mut(&worker) else { continue };
+            let (share, asking) = (path.share, path.asking);
+            path.reckon(worker, self.config.foot_bytes);
+            if path.share != share {
+                for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
+                    *sum += path.share;
+                    *sum -= share;
+                }
+            }
+            self.ready.moves(asking, path.asking);
+            self.quickness.set(path.place, path.quickness(worker));
+            self.survey.changes = self.survey.changes.map(|changes| changes + 1);
+        }
     }
 
     /// A connection came up.
     pub(super) fn enter(&mut self, worker: WorkerId, path: Path) {
-        let share = path.share();
         for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
-            *sum += share;
+            *sum += path.share;
         }
         self.workers.insert(worker, path);
         self.survey.changes = None;
@@ -170,8 +179,8 @@ impl Sender {
         self.quickness.set(path.place, None);
         self.free_places.push(path.place);
         let link = self.links.entry(path.link).or_default();
-        *link -= path.share();
-        self.total -= path.share();
+        *link -= path.share;
+        self.total -= path.share;
         if link.workers == 0 {
             self.links.remove(&path.link);
         }
@@ -196,6 +205,7 @@ impl Sender {
         for worker in fresh.collect::<Vec<_>>() {
             self.change(worker, |path| path.is_overdue = true);
         }
+        self.reckon();
     }
 
     /// Looks at all connections, unless that was done a moment ago.
