@@ -361,12 +361,19 @@ impl Stats {
             }
             Role::Receiver => Bottleneck::NetworkOrSender,
             Role::Sender if self.waiting_for_source.now() && !unsent => Bottleneck::Source,
-            Role::Sender if self.packing_feet.now() >= 2 * self.threads => Bottleneck::Compression,
+            Role::Sender if self.packing_feet.now() >= 2 * self.threads && !self.packs_ahead() => {
+                Bottleneck::Compression
+            }
             Role::Sender if self.held_workers.now() > 0 => Bottleneck::Rate,
             Role::Sender if is_blocked => Bottleneck::Window,
             Role::Sender if !unsent && self.is_full() => Bottleneck::Window,
             Role::Sender => Bottleneck::Network,
         }
+    }
+
+    /// Whether feet are packed faster than they go: more wait than what the threads have just handed over.
+    fn packs_ahead(&self) -> bool {
+        self.unsent_feet.now() > self.threads
     }
 
     /// Whether this end holds all the feet that it can, or nearly: the last are being read or packed.

@@ -21,6 +21,8 @@ fn a_sender_sees_what_holds_it_up() {
     assert_eq!(stats.bottleneck(), Bottleneck::Rate);
     stats.packing_feet.set(4);
     assert_eq!(stats.bottleneck(), Bottleneck::Compression);
+    stats.unsent_feet.set(3);
+    assert_eq!(stats.bottleneck(), Bottleneck::Rate, "packing is ahead");
     stats.sink_writing.set(true);
     assert_eq!(stats.bottleneck(), Bottleneck::Sink);
 }

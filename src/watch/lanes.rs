@@ -88,7 +88,7 @@ impl Lanes {
         })
     }
 
-    /// A line for each. None for one link alone: the stream's line says it all.
+    /// A line for each.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.rows().map(Row::line).collect();
         if lines.len() > LANES {
@@ -96,7 +96,7 @@ impl Lanes {
             lines.truncate(LANES - 1);
             lines.push(format!("and {more} more links"));
         }
-        if lines.len() > 1 { lines } else { Vec::new() }
+        lines
     }
 }
 
@@ -131,8 +131,8 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_link_alone_has_no_lane() {
-        assert!(Lanes::new(vec!["h:1".into()]).lines().is_empty());
+    fn a_link_alone_has_its_lane_too() {
+        assert_eq!(Lanes::new(vec!["h:1".into()]).lines(), ["h:1: 0 B/s, down"]);
     }
 
     #[test]
