@@ -3,6 +3,9 @@
 use crate::harness::{End, deadline, side_by_side, viamillipede};
 use crossbeam_channel::{Receiver, unbounded};
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use rustix::termios::tcsetwinsize;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,6 +13,7 @@ use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::thread;
+use std::time::Instant;
 
 const ROWS: u16 = 24;
 
@@ -20,22 +24,24 @@ fn a_bar_is_drawn_while_the_stream_runs_and_leaves_only_the_last_line() {
     let mut stream = end.stdin.take().expect("a pipe");
     stream.write_all(&vec![7; 1 << 20]).expect("it reads");
     let is_a_third = |screen: &str| screen.starts_with("[===>      ] 1.05 MB of 3.15 MB (33 %), ");
-    let shown =
-        terminal.shows(|screen| is_a_third(screen) && screen.ends_with("bottleneck: source"));
-    assert_eq!(shown.lines().count(), 1, "{shown}");
+    let link = "source\n  from 127.0.0.1: ";
+    let shown = terminal.shows(|screen| is_a_third(screen) && screen.contains(link));
+    assert_eq!(shown.lines().count(), 2, "{shown}");
 
-    terminal.resize(40);
+    terminal.resize(40, &mut end);
     let shown = terminal.shows(|screen| screen.contains("33 % 0 B/s"));
-    assert!(shown.ends_with(" source"), "{shown}");
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    assert!(shown.contains(&format!(" {link}")), "{shown}");
 
-    terminal.resize(100);
-    terminal.shows(|screen| screen.lines().last().is_some_and(|line| line.contains(" mean")));
+    terminal.resize(100, &mut end);
+    terminal.shows(|screen| screen.lines().rev().nth(1).is_some_and(|it| it.contains(" mean")));
     drop(stream);
     terminal.shows(|screen| screen.contains("bottleneck: source (it"));
     assert_eq!(end.code(), 0);
     let shown = terminal.contents();
     assert!(
-        shown.contains("viamillipede: sent 1048576 bytes") && !shown.contains("33 %"),
+        shown.contains("viamillipede: sent 1048576 bytes")
+            && !["33 %", "from 127"].iter().any(|it| shown.contains(it)),
         "{shown}"
     );
 }
@@ -134,24 +140,42 @@ impl Terminal {
         self.far.try_clone().expect("a descriptor").into()
     }
 
-    fn resize(&mut self, columns: u16) {
+    /// Makes it wider or narrower between two of the pictures that `end` draws: what was drawn for the old width
+    /// is on its screen, and nothing else is.
+    fn resize(&mut self, columns: u16, end: &mut End) {
+        end.signal(Signal::SIGSTOP);
+        let stopped = waitpid(Pid::from_raw(end.pid()), Some(WaitPidFlag::WUNTRACED));
+        assert!(matches!(stopped, Ok(WaitStatus::Stopped(..))), "{stopped:?}");
+        let title = format!("\x1b]0;{columns} columns\x07");
+        File::from(self.far.try_clone().expect("a descriptor"))
+            .write_all(title.as_bytes())
+            .expect("somebody reads it");
+        let deadline = deadline();
+        while !self.raw().contains(&title) {
+            self.read(deadline);
+        }
         let Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel } = size(columns);
         let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel };
         tcsetwinsize(&self.near, size).expect("it is a terminal");
         self.screen.screen_mut().set_size(cells(ROWS), cells(columns));
+        end.signal(Signal::SIGCONT);
     }
 
     /// Waits until its screen shows what is asked for.
     fn shows(&mut self, is_shown: impl Fn(&str) -> bool) -> String {
         let deadline = deadline();
         while !is_shown(&self.contents()) {
-            let Ok(bytes) = self.written.recv_deadline(deadline) else {
-                panic!("this is all: {}", self.contents());
-            };
-            self.screen.process(&bytes);
-            self.raw.extend(bytes);
+            self.read(deadline);
         }
         self.contents()
+    }
+
+    fn read(&mut self, deadline: Instant) {
+        let Ok(bytes) = self.written.recv_deadline(deadline) else {
+            panic!("this is all: {}", self.contents());
+        };
+        self.screen.process(&bytes);
+        self.raw.extend(bytes);
     }
 
     /// What is on its screen, row by row, without what is blank.

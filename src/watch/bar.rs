@@ -3,7 +3,7 @@
 //! Draws pictures, and steps aside for lines of text. Does not know what the figures mean.
 
 use super::progress::Picture;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::process::getpgrp;
 use rustix::termios::{tcgetpgrp, tcgetwinsize};
 use std::io;
@@ -17,63 +17,53 @@ const NARROW: usize = 72;
 
 /// The bar on the terminal.
 pub(super) struct Bar {
-    group: MultiProgress,
-    stream: ProgressBar,
-    /// Columns that are not for the text.
+    bar: ProgressBar,
+    /// Columns of the stream's line that are not for the text.
     beside: usize,
-    lanes: Vec<ProgressBar>,
 }
 
 impl Bar {
     /// A bar where the size is known from the start, otherwise a sign of life.
     pub(super) fn new(first: &Picture) -> Bar {
-        let group = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
-        let stream = group.add(ProgressBar::new(first.expected_bytes.unwrap_or_default()));
+        let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
+        let bar = ProgressBar::with_draw_target(first.expected_bytes, target);
         let (template, beside) = match first.expected_bytes {
-            Some(_) if columns() < NARROW => ("{wide_msg}", 0),
-            Some(_) => ("[{bar:10}] {wide_msg}", 13),
-            None => ("{spinner} {wide_msg}", 2),
+            Some(_) if columns() < NARROW => ("{msg}", 0),
+            Some(_) => ("[{bar:10}] {msg}", 13),
+            None => ("{spinner} {msg}", 2),
         };
-        stream.set_style(style(template));
-        Bar { group, stream, beside, lanes: Vec::new() }
+        bar.set_style(style(template));
+        Bar { bar, beside }
     }
 
-    /// Shows this picture, unless the terminal is somebody else's now.
+    /// Shows this picture, unless the terminal is somebody else's now. It is one text of several lines, so that
+    /// no line of it is ever drawn for another width, or of another moment, than the rest.
     pub(super) fn show(&mut self, picture: Picture) {
         if is_in_background() {
             return;
         }
         let Picture { stream_bytes, text, short, lanes, .. } = picture;
         let columns = columns();
-        self.stream.set_message(if columns < NARROW {
+        let mut lines = if columns < NARROW {
             fitting(&short, " ", columns - self.beside)
         } else {
             fitting(&text, ", ", columns - self.beside)
-        });
-        self.stream.update(|state| state.set_pos(stream_bytes));
-        while self.lanes.len() > lanes.len() {
-            self.lanes.pop().into_iter().for_each(|lane| self.group.remove(&lane));
+        };
+        for lane in lanes {
+            lines += &format!("\n{LANE_INDENT}{}", lane_text(&lane, columns));
         }
-        while self.lanes.len() < lanes.len() {
-            let lane = self.group.add(
-                ProgressBar::new_spinner().with_style(style(&format!("{LANE_INDENT}{{wide_msg}}"))),
-            );
-            self.lanes.push(lane);
-        }
-        for (lane, line) in self.lanes.iter().zip(lanes) {
-            lane.set_message(lane_text(&line, columns));
-            lane.tick();
-        }
+        self.bar.update(|state| state.set_pos(stream_bytes));
+        self.bar.set_message(lines);
     }
 
     /// Takes the bar away while `write` writes.
     pub(super) fn suspend(&self, write: impl FnOnce()) {
-        self.group.suspend(write);
+        self.bar.suspend(write);
     }
 
     /// Takes the bar away for good.
     pub(super) fn clear(self) {
-        drop(self.group.clear());
+        self.bar.finish_and_clear();
     }
 }
 
