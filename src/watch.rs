@@ -16,6 +16,7 @@ mod progress;
 pub mod ready;
 pub(crate) mod record;
 pub mod say;
+mod screen;
 mod signals;
 mod silence;
 mod summary;

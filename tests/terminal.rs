@@ -47,6 +47,20 @@ fn a_bar_is_drawn_while_the_stream_runs_and_leaves_only_the_last_line() {
 }
 
 #[test]
+fn what_the_terminal_echoes_leaves_no_line_of_the_bar_behind() {
+    let mut terminal = Terminal::new(80);
+    let mut end = run("--size 3M", &terminal, "xterm");
+    terminal.shows(|screen| screen.contains("from 127.0.0.1: "));
+    terminal.stop(&mut end);
+    terminal.write("^C");
+    end.signal(Signal::SIGINT);
+    end.signal(Signal::SIGCONT);
+    terminal.shows(|screen| screen.ends_with("viamillipede: ended by signal: SIGINT"));
+    let shown = terminal.contents();
+    assert!(shown.starts_with("viamillipede: not delivered; "), "{shown}");
+}
+
+#[test]
 fn several_links_have_a_line_each() {
     let mut terminal = Terminal::new(120);
     let rx = End::start("rx --plain 0.0.0.0:0");
@@ -143,22 +157,31 @@ impl Terminal {
     /// Makes it wider or narrower between two of the pictures that `end` draws: what was drawn for the old width
     /// is on its screen, and nothing else is.
     fn resize(&mut self, columns: u16, end: &mut End) {
-        end.signal(Signal::SIGSTOP);
-        let stopped = waitpid(Pid::from_raw(end.pid()), Some(WaitPidFlag::WUNTRACED));
-        assert!(matches!(stopped, Ok(WaitStatus::Stopped(..))), "{stopped:?}");
-        let title = format!("\x1b]0;{columns} columns\x07");
-        File::from(self.far.try_clone().expect("a descriptor"))
-            .write_all(title.as_bytes())
-            .expect("somebody reads it");
-        let deadline = deadline();
-        while !self.raw().contains(&title) {
-            self.read(deadline);
-        }
+        self.stop(end);
         let Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel } = size(columns);
         let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel };
         tcsetwinsize(&self.near, size).expect("it is a terminal");
         self.screen.screen_mut().set_size(cells(ROWS), cells(columns));
         end.signal(Signal::SIGCONT);
+    }
+
+    /// Stops `end`, and shows all that it has written until then.
+    fn stop(&mut self, end: &mut End) {
+        end.signal(Signal::SIGSTOP);
+        let stopped = waitpid(Pid::from_raw(end.pid()), Some(WaitPidFlag::WUNTRACED));
+        assert!(matches!(stopped, Ok(WaitStatus::Stopped(..))), "{stopped:?}");
+        let title = format!("\x1b]0;{} bytes\x07", self.raw.len());
+        self.write(&title);
+        let deadline = deadline();
+        while !self.raw().contains(&title) {
+            self.read(deadline);
+        }
+    }
+
+    /// Writes to it beside `end`.
+    fn write(&self, text: &str) {
+        let mut far = File::from(self.far.try_clone().expect("a descriptor"));
+        far.write_all(text.as_bytes()).expect("somebody reads it");
     }
 
     /// Waits until its screen shows what is asked for.

@@ -3,9 +3,10 @@
 //! Draws pictures, and steps aside for lines of text. Does not know what the figures mean.
 
 use super::progress::Picture;
+use super::screen::{self, Screen};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::process::getpgrp;
-use rustix::termios::{tcgetpgrp, tcgetwinsize};
+use rustix::termios::tcgetpgrp;
 use std::io;
 
 /// Redraws in a second, at most.
@@ -25,10 +26,10 @@ pub(super) struct Bar {
 impl Bar {
     /// A bar where the size is known from the start, otherwise a sign of life.
     pub(super) fn new(first: &Picture) -> Bar {
-        let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), REDRAWS);
         let bar = ProgressBar::with_draw_target(first.expected_bytes, target);
         let (template, beside) = match first.expected_bytes {
-            Some(_) if columns() < NARROW => ("{msg}", 0),
+            Some(_) if screen::size().0 < NARROW => ("{msg}", 0),
             Some(_) => ("[{bar:10}] {msg}", 13),
             None => ("{spinner} {msg}", 2),
         };
@@ -43,7 +44,7 @@ impl Bar {
             return;
         }
         let Picture { stream_bytes, text, short, lanes, .. } = picture;
-        let columns = columns();
+        let (columns, _) = screen::size();
         let mut lines = if columns < NARROW {
             fitting(&short, " ", columns - self.beside)
         } else {
@@ -75,12 +76,6 @@ fn style(template: &str) -> ProgressStyle {
 /// Whether another job has the terminal, as after Ctrl-Z and `bg`: then its lines are not ours to draw over.
 fn is_in_background() -> bool {
     tcgetpgrp(io::stderr()).is_ok_and(|foreground| foreground != getpgrp())
-}
-
-/// How wide the terminal is.
-fn columns() -> usize {
-    let size = tcgetwinsize(io::stderr()).ok().filter(|size| size.ws_col > 0);
-    size.map_or(80, |size| usize::from(size.ws_col)).max(16)
 }
 
 /// A link's line, without the fields that there are no columns for.
