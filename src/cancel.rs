@@ -39,6 +39,11 @@ impl Cancel {
         *self.shared.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Stops all who wait for it once the value is dropped: however whoever has it ends.
+    pub fn on_drop(&self) -> CancelOnDrop {
+        CancelOnDrop(self.clone())
+    }
+
     /// Whether the stop has come.
     pub fn is_cancelled(&self) -> bool {
         self.shared.flag.load(Ordering::SeqCst)
@@ -48,6 +53,16 @@ impl Cancel {
     pub fn sleep(&self, time: Duration) -> io::Result<bool> {
         wait(&mut [(self.as_fd(), PollFlags::POLLIN)], Some(Instant::now() + time))?;
         Ok(self.is_cancelled())
+    }
+}
+
+/// See [`Cancel::on_drop`].
+#[derive(Debug)]
+pub struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -76,6 +76,13 @@ pub enum Event {
     Retire(WorkerId),
 }
 
+impl Event {
+    /// Whether the connection may end in due form right behind it: so what it means must be known before its end is.
+    pub fn is_last_word(&self) -> bool {
+        matches!(self, Event::Frame(_, Frame::Abort(_) | Frame::Done(_) | Frame::Retire))
+    }
+}
+
 /// Why a way could not be taken.
 #[derive(Clone, Debug)]
 pub enum Miss {

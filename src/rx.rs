@@ -41,6 +41,7 @@ pub fn run(
     let stats = stats.unwrap_or_else(|| Arc::new(Stats::of(stats::Role::Receiver)));
     let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
+    let _cancelled_at_the_end = cancel.on_drop();
     let intake = unpack::Intake::new(config.common.window_bytes, Arc::clone(&stats))?;
     let inlets = Arc::clone(&intake);
     let setup = Setup {
@@ -53,7 +54,7 @@ pub fn run(
         congestion: None,
         stats: Arc::clone(&stats),
         news: news.clone(),
-        cancel: cancel.clone(),
+        cancel,
     };
     let names = link::names(&config.rendezvous, spare.as_ref());
     let mut addresses = Vec::new();
@@ -70,9 +71,7 @@ pub fn run(
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
     let unpacked = intake.unpacked();
     let inputs = collect::Inputs { begun, events, unpacked, writer, remains, failures, interrupt };
-    let outcome = collect::run(settled, patience, first, roster, inputs, admission, &stats);
-    cancel.cancel();
-    outcome
+    collect::run(settled, patience, first, roster, inputs, admission, &stats)
 }
 
 fn wish(config: &config::Rx, has_spare: bool) -> Wish {

@@ -170,6 +170,8 @@ pub struct Stats {
     pub(crate) cumulative: Figure,
 
     started: OnceLock<Instant>,
+    /// When the stream was over.
+    stopped: OnceLock<Instant>,
     best_link: AtomicU16,
     expected_bytes: OnceLock<u64>,
     table: Mutex<Table>,
@@ -225,6 +227,7 @@ impl Stats {
             limit: Figure::default(),
             cumulative: Figure::default(),
             started: OnceLock::new(),
+            stopped: OnceLock::new(),
             best_link: AtomicU16::new(u16::MAX),
             expected_bytes: OnceLock::new(),
             table: Mutex::default(),
@@ -236,9 +239,21 @@ impl Stats {
         self.started.get_or_init(Instant::now);
     }
 
-    /// Time since the session was there; none before.
+    /// The stream is over: what is still waited for, as a last word, is no part of its seconds. Only the first
+    /// call does anything.
+    pub(crate) fn stop(&self) {
+        self.stopped.get_or_init(Instant::now);
+    }
+
+    /// Whether there is a stream under way.
+    pub(crate) fn is_running(&self) -> bool {
+        self.started.get().is_some() && self.stopped.get().is_none()
+    }
+
+    /// Time since the session was there, or for which the stream took; none before.
     pub(crate) fn elapsed(&self) -> Option<Duration> {
-        self.started.get().map(Instant::elapsed)
+        let now = || self.stopped.get().copied().unwrap_or_else(Instant::now);
+        self.started.get().map(|started| now().saturating_duration_since(*started))
     }
 
     /// The stream is expected to be this long. Only the first call does anything.

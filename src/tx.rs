@@ -58,6 +58,7 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
         stats.expect_bytes(bytes);
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
+    let _cancelled_at_the_end = cancel.on_drop();
     let limit = shape::limit(&config.shaping, &news, &cancel)?;
     let setup = Setup {
         role: Role::Sender,
@@ -114,13 +115,11 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
         .spawn()
     });
     let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
-    let inputs = dispatch::Inputs { begun, events, packed, progress, remains, failures, interrupt };
+    let inputs =
+        dispatch::Inputs { begun, events, packed, progress, pool, remains, failures, interrupt };
     let (foot_bytes, buffer_feet) = (settled.foot_bytes, budget.feet as u64);
     let config = sender::Config { foot_bytes, buffer_feet, patience, pace: settled.pace };
-    let outcome = dispatch::run(settled, config, first, roster, inputs, &stats);
-    cancel.cancel();
-    pool.close();
-    outcome
+    dispatch::run(settled, config, first, roster, inputs, &stats)
 }
 
 fn wish(config: &config::Tx, has_spare: bool) -> Wish {

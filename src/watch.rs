@@ -189,7 +189,7 @@ impl Watcher {
     /// Looks at the figures, and shows them to who wants to see them.
     fn look(&mut self, now: Instant) {
         let snapshot = self.stats.snapshot();
-        if snapshot.elapsed.is_some() {
+        if self.stats.is_running() {
             self.processors.get_or_insert_with(Processors::new);
             self.tally.count(snapshot.bottleneck);
             self.sample(now, &snapshot);
@@ -258,6 +258,9 @@ impl Watcher {
         let snapshot = self.stats.snapshot();
         self.sample(Instant::now(), &snapshot);
         let mut record = self.record(&snapshot, Some(end));
+        // How many of them have gone by now is chance.
+        record.connections = snapshot.connections_in_use as usize;
+        record.workers.clear();
         // As the summary line says: of the whole run.
         let elapsed = snapshot.elapsed.unwrap_or_default();
         record.stream_bytes_per_s = figures::mean(snapshot.stream_bytes, elapsed);
@@ -265,7 +268,7 @@ impl Watcher {
         if let Some((most, _)) = self.tally.most_frequent() {
             record.bottleneck = most.to_string();
         }
-        self.files.line(record.json());
+        self.files.last_line(record.json());
         self.files.page(record.metrics());
         self.files.flush();
     }

@@ -12,21 +12,23 @@ mod receive;
 #[expect(dead_code, reason = "its main is for people")]
 mod send;
 
+use crate::harness::until_found;
 use crate::transfers::stream::Stream;
 use crossbeam_channel::bounded;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
-use viamillipede::config::Loop;
+use std::time::Duration;
+use viamillipede::config::{Dest, Listen, Loop, Rendezvous, Rx, Tx, Workers};
 use viamillipede::error::Error;
 use viamillipede::key::{Key, Security};
 use viamillipede::source::Source;
 use viamillipede::stats::{Role, Stats};
 use viamillipede::tx::Delivered;
-use viamillipede::{Ports, both, sink};
+use viamillipede::{Ports, both, rx, sink, tx};
 
 fn bytes(seed: u64, size: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -150,3 +152,43 @@ impl<F: FnMut()> Write for Stopping<F> {
         Ok(())
     }
 }
+
+#[test]
+fn a_run_that_met_nobody_leaves_nobody_behind() {
+    // One that listens lets its port go.
+    let (ready, is_ready) = bounded(1);
+    let listens = vec![Listen::parse("127.0.0.1:0").expect("a place")];
+    let settings = Rx::new(Security::Plain, Rendezvous::Listen(listens)).expect("settings");
+    let mut ports = Ports::default();
+    let stop = ports.stop();
+    let stopping = thread::spawn(move || {
+        let address: SocketAddr = is_ready.recv().expect("it listens");
+        stop.stop("enough");
+        address
+    });
+    let mut announce = |all: &[SocketAddr]| ready.send(all[0]).expect("it is waited for");
+    let sink = sink::of_writer("a writer", io::sink());
+    rx::run(&settings, sink, ports.announced(&mut announce)).expect_err("it was stopped");
+    let address = stopping.join().expect("no panic");
+    let bound = || TcpListener::bind(address).ok();
+    let listener = until_found(bound, || format!("{address} is still taken"));
+
+    // One that dials does not go on: whoever listens next is called by whom it has not met.
+    let dests = vec![Dest::parse(&address.to_string()).expect("a place")];
+    let rendezvous = Rendezvous::dial(dests, Workers::Count(4)).expect("ways");
+    let mut settings = Tx::new(Security::Plain, rendezvous).expect("settings");
+    settings.common.patience = Some(Duration::from_secs(1));
+    let (news, calls) = (listener.try_clone().expect("a descriptor"), listener);
+    let accepting = thread::spawn(move || news.incoming().take(4).flatten().collect::<Vec<_>>());
+    let source = Source::of_reader("a reader", io::empty());
+    tx::run(&settings, source, Ports::default()).expect_err("nobody answers");
+    for mut call in accepting.join().expect("no panic") {
+        // A dialler that waits for an answer hangs up at once, and not when it loses its own patience.
+        call.set_read_timeout(Some(HANGING_UP)).expect("a socket option");
+        assert!(call.read_to_end(&mut Vec::new()).is_ok(), "it still waits");
+    }
+    drop(calls);
+}
+
+/// Longer than it takes to hang up, shorter than a dialler waits for the answer to its hello.
+const HANGING_UP: Duration = Duration::from_secs(5);

@@ -126,14 +126,15 @@ impl Roster {
     }
 
     /// Lets all connections say what they still have to say, and waits for them, but not for long. Where
-    /// the stream `is_delivered` the first that the other end hangs up is enough: it has heard the last
-    /// word, and over a dead link nobody would ever hang up. Where it is not, one connection of each link does not
+    /// the stream is delivered it is enough that the other end hangs up its `witness`, where it has said so: it
+    /// has heard the last word, and over another link that is dead nobody would ever hang up. (One that ended just
+    /// before would look the same, and nothing was said on it.) Where it is not, one connection of each link does not
     /// wait for its turn under a limit: the word would come too late.
-    pub fn farewell(mut self, events: &Receiver<Event>, is_delivered: bool) {
+    pub fn farewell(mut self, events: &Receiver<Event>, witness: Option<WorkerId>) {
         self.news.tell(Fact::Over);
         let mut links = BTreeSet::new();
         for (handle, link) in self.handles.values() {
-            if !is_delivered && links.insert(*link) {
+            if witness.is_none() && links.insert(*link) {
                 handle.finish_soon();
             } else {
                 handle.finish();
@@ -143,7 +144,9 @@ impl Roster {
         while !self.handles.is_empty() {
             select! {
                 recv(events) -> event => match event {
-                    Ok(Event::Down(_, cause)) if is_delivered && cause == HUNG_UP => return,
+                    Ok(Event::Down(worker, cause)) if witness == Some(worker) && cause == HUNG_UP => {
+                        return;
+                    }
                     Ok(Event::Down(worker, _)) => { self.handles.remove(&worker); }
                     Ok(Event::Up { handle, .. }) => handle.close("the session is over"),
                     Ok(_) => {}

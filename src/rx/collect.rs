@@ -72,6 +72,8 @@ pub(super) fn run(
     let channels = Channels { events, unpacked, failures, interrupt };
     let met = collect.handle_event(now, first).and(begun);
     let mut outcome = met.and_then(|()| collect.turn(&channels, clock));
+    collect.show();
+    stats.stop();
     // Before the farewell, which takes most of the time that a signal leaves us.
     drop(remains);
     if let Err(error) = &outcome
@@ -83,7 +85,7 @@ pub(super) fn run(
     if let Ok(delivered) = &mut outcome {
         delivered.digest = collect.digest;
     } else {
-        collect.roster.farewell(&channels.events, false);
+        collect.roster.farewell(&channels.events, None);
     }
     outcome
 }
@@ -132,7 +134,11 @@ impl Collect {
                 recv(channels.events) -> event => {
                     let now = clock.now();
                     for event in event.into_iter().chain(channels.events.try_iter()).take(BUNDLE) {
+                        let is_last = event.is_last_word();
                         self.handle_event(now, event)?;
+                        if is_last {
+                            self.obey()?;
+                        }
                     }
                 }
                 recv(channels.unpacked) -> unpacked => {
@@ -186,7 +192,12 @@ impl Collect {
                 }
                 Input::Down { worker }
             }
-            Event::Missed(link, miss) => return self.roster.missed(link, miss),
+            Event::Missed(link, miss) => {
+                let missed = self.roster.missed(link, miss);
+                // There is nobody any more whose last word could come; the sink has succeeded all the same.
+                self.finished |= missed.is_err() && self.is_delivered;
+                return if self.is_delivered { Ok(()) } else { missed };
+            }
             Event::Retire(worker) => Input::Retire { worker },
             // Of feet only, and those a receiver never sends.
             Event::Written(_) | Event::Held(..) => return Ok(()),
@@ -223,6 +234,7 @@ impl Collect {
             Report::Closed(digest) => {
                 debug!(bytes = self.stats.stream_bytes.now(), "sink has succeeded");
                 (self.digest, self.is_delivered) = (digest, true);
+                self.stats.stop();
                 self.machine.handle(now, Input::SinkClosed { digest });
             }
             Report::Failed(error) => return Err(error),

@@ -10,7 +10,8 @@ use crate::clock::Clock;
 use crate::digest::{StreamDigest, Stretch, is_full};
 use crate::error::Error;
 use crate::link::{Event, Roster};
-use crate::pool::Filled;
+use crate::pool::{Filled, Pool};
+use crate::proto::WorkerId;
 use crate::proto::frame::{End, Frame};
 use crate::proto::hello::Settled;
 use crate::proto::sender::{self, Config, Input, Sender};
@@ -34,6 +35,8 @@ pub(super) struct Inputs {
     pub(super) events: Receiver<Event>,
     pub(super) packed: Receiver<Packed>,
     pub(super) progress: Receiver<Progress>,
+    /// Whose buffers the feet are in.
+    pub(super) pool: Pool,
     pub(super) remains: Remains,
     pub(super) failures: Receiver<Error>,
     pub(super) interrupt: Receiver<Error>,
@@ -59,12 +62,17 @@ pub(super) fn run(
         digest: settled.verify.then(|| Digest::new(settled.foot_bytes)),
         foot_bytes: settled.foot_bytes,
         stats: Arc::clone(stats),
+        witness: None,
         outcome: None,
     };
-    let Inputs { begun, events, packed, progress, remains, failures, interrupt } = inputs;
+    let Inputs { begun, events, packed, progress, pool, remains, failures, interrupt } = inputs;
     let channels = Channels { events, packed, progress, failures, interrupt };
     let met = dispatch.handle_event(now, first).and(begun);
     let mut outcome = met.and_then(|()| dispatch.turn(&channels, clock));
+    dispatch.show();
+    stats.stop();
+    // Nothing more is wanted of the source, whatever buffers become free.
+    pool.close();
     // Before the farewell, which takes most of the time that a signal leaves us.
     drop(remains);
     if let Err(error) = &outcome
@@ -76,7 +84,8 @@ pub(super) fn run(
     if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
         delivered.digest = digest.finished;
     }
-    dispatch.roster.farewell(&channels.events, outcome.is_ok());
+    let witness = dispatch.witness.filter(|_| outcome.is_ok());
+    dispatch.roster.farewell(&channels.events, witness);
     outcome
 }
 
@@ -101,6 +110,8 @@ struct Dispatch {
     digest: Option<Digest>,
     foot_bytes: u32,
     stats: Arc<Stats>,
+    /// Where the receiver said last that it is done.
+    witness: Option<WorkerId>,
     outcome: Option<Delivered>,
 }
 
@@ -123,7 +134,15 @@ impl Dispatch {
                 recv(channels.events) -> event => {
                     let now = clock.now();
                     for event in event.into_iter().chain(channels.events.try_iter()).take(BUNDLE) {
+                        let is_last = event.is_last_word();
                         self.handle_event(now, event)?;
+                        if is_last {
+                            self.transmit(now);
+                            self.obey()?;
+                        }
+                        if self.outcome.is_some() {
+                            break;
+                        }
                     }
                 }
                 recv(packed) -> message => match message {
@@ -164,7 +183,12 @@ impl Dispatch {
                 self.roster.up(handle, link);
                 Input::Up { worker, link, rtt }
             }
-            Event::Frame(worker, frame) => Input::Frame { worker, frame },
+            Event::Frame(worker, frame) => {
+                if matches!(frame, Frame::Done(_)) {
+                    self.witness = Some(worker);
+                }
+                Input::Frame { worker, frame }
+            }
             Event::Written(worker) => Input::Written { worker },
             Event::Held(worker, is_held) => Input::Held { worker, is_held },
             Event::Down(worker, cause) => {
@@ -238,7 +262,6 @@ impl Dispatch {
                 }
                 sender::Event::PassedOver { link } => self.roster.passed_over(link),
                 sender::Event::Delivered(done) => {
-                    self.show();
                     self.outcome = Some(Delivered { bytes: done.bytes, digest: None });
                 }
                 sender::Event::Failed(failure) => return Err(self.roster.error(failure)),
@@ -249,6 +272,7 @@ impl Dispatch {
 
     fn show(&self) {
         let (backlog, counts) = (self.sender.backlog(), self.sender.counts());
+        self.stats.feet.set(backlog.sent_feet);
         self.stats.unacked_feet.set(backlog.unacked_feet);
         self.stats.unsent_feet.set(backlog.unsent_feet);
         self.stats.unsent_bytes.set(backlog.unsent_bytes);

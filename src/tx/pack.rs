@@ -119,7 +119,6 @@ impl Packers {
     fn hand_on(&self, packed: Packed) {
         self.stats.packed_bytes.add(u64::from(packed.header.packed_bytes));
         self.stats.raw_bytes.add(u64::from(packed.header.raw_bytes));
-        self.stats.feet.increment();
         // Nobody listens any more when another stage has failed first.
         let _ = self.packed.send(packed);
     }

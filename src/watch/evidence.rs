@@ -142,7 +142,7 @@ fn total(links: &[LinkRow]) -> TcpInfo {
 /// can know how much more the way takes of what never was sent.
 fn better_window(of: &Snapshot, links: &[LinkRow]) -> u64 {
     let window = of.far_window_feet.min(of.window_feet).max(1) * of.foot_bytes;
-    let unpacked = figures::ratio(of.source_bytes, of.packed_bytes).unwrap_or(1.0).max(1.0);
+    let unpacked = figures::ratio(of.raw_bytes, of.packed_bytes).unwrap_or(1.0).max(1.0);
     let on_the_way = total(links).window_bytes as f64 * unpacked;
     (2 * window.max(on_the_way as u64)).next_power_of_two()
 }

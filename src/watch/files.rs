@@ -4,15 +4,18 @@
 //! disk, or a FIFO that nobody reads, costs figures and never the stream. Does not know what it writes.
 
 use super::say::Say;
+use crate::cancel::wait;
 use crate::config::Records;
 use crate::error::{Error, plain};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use nix::poll::PollFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What waits to be written: more than that is left out.
 const QUEUE: usize = 4;
@@ -31,7 +34,8 @@ pub(super) struct Files {
 
 /// What the thread is to do.
 enum Job {
-    Line(String),
+    /// Appends a line, for which it may be waited so long.
+    Line(String, Duration),
     Page(String),
     /// Tell when all before this is done.
     Flush(Sender<()>),
@@ -67,12 +71,20 @@ impl Files {
         self.has_metrics
     }
 
-    /// Appends a line.
+    /// Appends a line. Who is that slow does without.
     pub(super) fn line(&self, line: String) {
+        self.append(line, Duration::ZERO);
+    }
+
+    /// Appends the last line, and waits for its turn, but not for long.
+    pub(super) fn last_line(&self, line: String) {
+        self.append(line, LAST);
+    }
+
+    fn append(&self, line: String, time: Duration) {
         match (&self.aloud, &self.jobs) {
             (Some(say), _) => say.always(&line),
-            // Who is that slow does without.
-            (None, Some(jobs)) => drop(jobs.try_send(Job::Line(line))),
+            (None, Some(jobs)) => drop(jobs.send_timeout(Job::Line(line, time), time)),
             (None, None) => {}
         }
     }
@@ -99,7 +111,7 @@ impl Files {
 fn write(queue: &Receiver<Job>, mut lines: Option<Lines>, mut page: Option<Page>, say: &Say) {
     for job in queue {
         match job {
-            Job::Line(line) => give_up(&mut lines, say, |lines| lines.append(&line)),
+            Job::Line(line, time) => give_up(&mut lines, say, |lines| lines.append(&line, time)),
             Job::Page(text) => give_up(&mut page, say, |page| page.replace(&text)),
             Job::Flush(done) => drop(done.try_send(())),
         }
@@ -123,6 +135,8 @@ fn give_up<T>(file: &mut Option<T>, say: &Say, act: impl FnOnce(&mut T) -> Resul
 struct Lines {
     name: String,
     file: File,
+    /// What is left of a line of which a FIFO has taken a part: nothing else may come before it.
+    rest: Vec<u8>,
 }
 
 impl Lines {
@@ -132,16 +146,42 @@ impl Lines {
         let mut options = OpenOptions::new();
         options.append(true).create(true).custom_flags(nix::libc::O_NONBLOCK);
         let file = options.open(path).map_err(|error| Error::io(&name, error))?;
-        Ok(Lines { name, file })
+        Ok(Lines { name, file, rest: Vec::new() })
     }
 
-    fn append(&mut self, line: &str) -> Result<(), Error> {
-        match self.file.write_all(format!("{line}\n").as_bytes()) {
-            // Its reader is slow: this line is left out.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            written => written.map_err(|error| Error::io(&self.name, error)),
+    /// Appends a line, or leaves it out where the reader of a FIFO does not make room for it within `time`.
+    fn append(&mut self, line: &str, time: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + time;
+        let failed = |error| Error::io(&self.name, error);
+        write_some(&self.file, &mut self.rest, deadline).map_err(failed)?;
+        if self.rest.is_empty() {
+            let mut line = format!("{line}\n").into_bytes();
+            let bytes = line.len();
+            write_some(&self.file, &mut line, deadline).map_err(failed)?;
+            if line.len() < bytes {
+                self.rest = line;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes what there is room for until the deadline, and takes it away from `bytes`.
+fn write_some(mut file: &File, bytes: &mut Vec<u8>, deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(written) => drop(bytes.drain(..written)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let [room] = wait(&mut [(file.as_fd(), PollFlags::POLLOUT)], Some(deadline))?;
+                if room.is_empty() {
+                    break;
+                }
+            }
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// A file that is replaced whole, so that nobody ever reads half of it.
@@ -174,5 +214,45 @@ impl Page {
             drop(fs::remove_file(&self.fresh));
             Error::io(self.path.display().to_string(), error)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use std::io::Read;
+
+    #[test]
+    fn a_reader_that_is_slow_misses_lines_and_never_parts_of_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+        let mut reader = options.open(&path).expect("it is there");
+        let mut lines = Lines::open(&path).expect("it is read");
+        let long = |letter: char| letter.to_string().repeat(300_000);
+        let mut said = Vec::new();
+        lines.append(&long('a'), Duration::ZERO).expect("a part fits");
+        lines.append(&long('b'), Duration::ZERO).expect("it is left out");
+        // A line whose rest is not yet out is read as it comes.
+        while !lines.rest.is_empty() {
+            drop(reader.read_to_end(&mut said));
+            lines.append(&long('c'), Duration::ZERO).expect("left out, or begun");
+            if said.len() > 600_000 {
+                break;
+            }
+        }
+        drop(reader.read_to_end(&mut said));
+        let said = String::from_utf8(said).expect("letters");
+        let whole: Vec<&str> = said.split_inclusive('\n').filter(|it| it.ends_with('\n')).collect();
+        assert!(!whole.is_empty());
+        let is_one = |line: &&str| ['a', 'c'].iter().any(|it| **line == long(*it) + "\n");
+        assert!(
+            whole.iter().all(is_one),
+            "{:?}",
+            whole.iter().map(|it| it.len()).collect::<Vec<_>>()
+        );
     }
 }

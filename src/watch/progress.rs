@@ -147,7 +147,7 @@ fn text(snapshot: &Snapshot, rates: Rates) -> Vec<String> {
     ];
     parts.extend(snapshot.packing.map(|packing| packing.to_string()));
     // Of what was packed, not of what has arrived, which lags behind. A receiver cannot know it yet.
-    let ratio = figures::ratio(snapshot.source_bytes, snapshot.packed_bytes)
+    let ratio = figures::ratio(snapshot.raw_bytes, snapshot.packed_bytes)
         .filter(|_| snapshot.role == Role::Sender);
     parts.extend(ratio.map(|ratio| format!("ratio {ratio:.2}")));
     parts
@@ -198,7 +198,8 @@ mod tests {
         let stats = Stats::new(Role::Sender, 1);
         stats.expect_bytes(4_000_000);
         stats.stream_bytes.set(1_000_000);
-        stats.source_bytes.set(1_500_000);
+        stats.source_bytes.set(9_000_000); // most of it is not packed yet
+        stats.raw_bytes.set(1_500_000);
         stats.packed_bytes.set(750_000);
         let rates = Rates { stream: 1e6, wire: 5e5 };
         assert_eq!(line(&stats.snapshot(), rates), "waiting for the other end");

@@ -110,6 +110,6 @@ mod tests {
         for text in ["[==>  ] 50 %", "    ", "  a link", "", "  another", "  "] {
             screen.write_str(text).expect("nothing is written yet");
         }
-        assert_eq!(screen.next().bytes, "[==>  ] 50 %\x1b[K\n  a link\x1b[K\n  another\x1b[K");
+        assert_eq!(screen.next().bytes, "[==>  ] 50 %\x1b[K\n  a link\n  another\x1b[K");
     }
 }

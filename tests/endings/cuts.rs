@@ -3,7 +3,7 @@
 use super::process::{End, Guard, Pair};
 use super::relay::{Fate, Judge, Relay};
 use super::stream::feed;
-use super::{LONG, at_once, scatter};
+use super::{LONG, MARGIN, at_once, scatter};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use viamillipede::proto::frame::Frame;
 
@@ -146,4 +146,40 @@ fn always_flipped(packing: &'static str) -> Box<dyn FnOnce() + Send> {
 fn flip(payload: &mut [u8], seed: u64) {
     let place = scatter(seed) as usize % payload.len();
     payload[place] ^= 1 << (seed % 8);
+}
+
+/// Whoever is the sender loses its last word, and has ended.
+fn cut_at_done_ack(frame: &Frame, _: &mut [u8]) -> Fate {
+    if matches!(frame, Frame::DoneAck) { Fate::Cut } else { Fate::Pass }
+}
+
+#[test]
+fn a_receiver_that_has_delivered_is_content_when_another_sender_waits_there_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("FILE");
+    let mut tx = End::start(&format!("tx --listen 127.0.0.1:0 --patience {LONG}"));
+    let port = tx.port();
+    let relay = Relay::judging(port, cut_at_done_ack);
+    let ways = format!("rx --connect 127.0.0.1:{} --patience {LONG} -o", relay.port);
+    let mut rx = End::start(&format!("{ways} {}", file.display()));
+    feed(tx.stdin(), 3 << 20);
+    tx.ended(LONG).expect("it ends").delivered();
+    assert!(file.exists() && !rx.has_ended(), "it waits for the last word");
+    let mut next = End::start(&format!("tx --listen 127.0.0.1:{port} --patience {LONG}"));
+    assert_eq!(next.port(), port);
+    rx.ended_within(MARGIN).expect("it waits no more").delivered();
+}
+
+#[test]
+fn the_seconds_of_a_stream_are_not_those_of_the_wait_for_a_last_word() {
+    let (mut pair, _relay) = apart_telling("", Box::new(cut_at_done_ack));
+    let drain = pair.rx.drain();
+    feed(pair.tx.stdin(), 7);
+    let (tx, rx) = pair.ended(LONG);
+    drain.finish();
+    let [tx, rx] = [tx, rx].map(|end| {
+        let seconds = end.said.split(" in ").nth(1).and_then(|rest| rest.split(" s:").next());
+        seconds.and_then(|it| it.parse::<f64>().ok()).unwrap_or_else(|| panic!("{end:?}"))
+    });
+    assert!(rx < PATIENCE as f64 && tx < PATIENCE as f64, "{tx} {rx}");
 }

@@ -1,10 +1,10 @@
 //! Signals: they end a process at once, whatever it waits for, and the other end is told.
 
-use super::process::{End, Pair};
+use super::process::{End, Guard, Pair};
 use super::relay::Relay;
 use super::stream::{feed, put};
-use super::{LONG, at_once};
-use crate::harness::until_found;
+use super::{LONG, MARGIN, at_once};
+use crate::harness::{Summary, until_found};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM};
 use std::io::Read;
 use std::net::TcpListener;
@@ -152,4 +152,32 @@ fn alone(signal: Signal) -> [Box<dyn FnOnce() + Send>; 3] {
             interrupted(end);
         }),
     ]
+}
+
+#[test]
+fn what_an_interrupted_sender_says_it_has_sent_has_been_sent() {
+    // The window is full of feet that wait for --rate, and the source has more.
+    let [tx, rx] = interrupted_sender("--workers 1 --foot-size 64K --rate 1M", 1 << 20);
+    assert!(rx.feet <= tx.feet && tx.feet <= rx.feet + 16, "{tx:?} {rx:?}");
+}
+
+#[test]
+fn connections_that_end_with_an_abort_are_not_lost() {
+    let [tx, rx] = interrupted_sender("--workers 16 --rate 40M", 16 << 20);
+    assert_eq!((tx.lost_connections, rx.lost_connections), (0, 0), "{tx:?} {rx:?}");
+}
+
+/// Interrupts a sender whose source never ends, once so much has come out; what both ends say then.
+fn interrupted_sender(flags: &str, bytes: u64) -> [Summary; 2] {
+    let mut rx = End::telling(Guard::Plain, "rx 127.0.0.1:0");
+    let port = rx.port();
+    let mut tx = End::telling(Guard::Plain, &format!("tx 127.0.0.1:{port} {flags}"));
+    let (source, drain) = (tx.stdin(), rx.drain());
+    feed(source, 1 << 40);
+    assert!(drain.has_seen(bytes, MARGIN));
+    tx.signal(SIGTERM);
+    [tx, rx].map(|mut end| {
+        let ended = end.ended(LONG).expect("it ends");
+        Summary::find(&ended.said).unwrap_or_else(|| panic!("no summary: {ended:?}"))
+    })
 }

@@ -134,6 +134,7 @@ fn rule_07_done_acks_the_feet_whose_acks_were_lost() {
     tx.finish(2);
     tx.ack(1, [1]);
     assert_eq!(tx.acked(), [1]);
+    assert_eq!(tx.sender.backlog().unacked_feet, 1, "foot 0, though it is below one that is");
     tx.down(1);
     assert_eq!(tx.sender.backlog().unsent_feet, 1, "foot 0 is to go again");
     // Who comes carries no feet before its first ack, and the receiver is done already.
@@ -142,8 +143,9 @@ fn rule_07_done_acks_the_feet_whose_acks_were_lost() {
     tx.frame(2, Frame::Done(done(2)));
     let acked = sender::Event::Acked { id: 0 };
     assert_eq!(tx.events(), [acked, sender::Event::Delivered(done(2))]);
-    let Backlog { unacked_feet, unsent_feet, unsent_bytes, written_bytes, cumulative, .. } =
-        tx.sender.backlog();
+    let Backlog { sent_feet, unacked_feet, unsent_feet, unsent_bytes, .. } = tx.sender.backlog();
+    assert_eq!(sent_feet, 2, "each counted once");
+    let Backlog { written_bytes, cumulative, .. } = tx.sender.backlog();
     assert_eq!((unacked_feet, unsent_feet, unsent_bytes), (0, 0, 0), "nothing waits");
     assert_eq!((written_bytes, cumulative), (done(2).bytes, 2));
 }

@@ -67,7 +67,7 @@ impl Gate {
                 return Err((RefusalKind::Busy, "busy with another session".into()));
             }
             (_, HelloKind::Join) => {
-                let detail = "session unknown: this end was restarted, or is another".into();
+                let detail = "session unknown there: it was restarted, or is another".into();
                 return Err((RefusalKind::UnknownSession, detail));
             }
         };

@@ -5,6 +5,8 @@ use super::Sender;
 /// What waits in a [`Sender`], for people and for the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
+    /// Feet that have gone to a worker, each counted once.
+    pub sent_feet: u64,
     /// Feet offered and not acked.
     pub unacked_feet: u64,
     /// Feet that wait for a worker.
@@ -34,7 +36,8 @@ impl Sender {
     pub fn backlog(&self) -> Backlog {
         let unsent_feet = (self.unsent.len() + self.lost.len()) as u64;
         Backlog {
-            unacked_feet: self.feet.len() as u64,
+            sent_feet: self.different_feet,
+            unacked_feet: self.held_feet,
             unsent_feet,
             unsent_bytes: self.backlog_bytes,
             window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
