@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Snapshot {
     /// Which end this is.
     pub role: Role,
-    /// Time since the ends have met; none before.
+    /// Time from when the ends have met to the stream's end; none before.
     pub elapsed: Option<Duration>,
     /// How long the stream is said to be.
     pub expected_bytes: Option<u64>,
@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub packed_bytes: u64,
     /// Raw bytes of the same feet.
     pub raw_bytes: u64,
-    /// Feet, each counted once.
+    /// Feet that have gone to a connection, or come in and are verified, each counted once.
     pub feet: u64,
     /// Feet that went, or came, again.
     pub resent_feet: u64,

@@ -181,7 +181,12 @@ impl Record {
                 "Bytes on all connections, headers included.",
                 &self.wire_bytes,
             ),
-            ("feet_total", "counter", "Blocks of the stream, each counted once.", &self.feet),
+            (
+                "feet_total",
+                "counter",
+                "Blocks that have gone out or come in, each counted once.",
+                &self.feet,
+            ),
             (
                 "resent_feet_total",
                 "counter",
@@ -194,8 +199,18 @@ impl Record {
                 "Connections that ended before the stream did.",
                 &self.lost_connections,
             ),
-            ("elapsed_seconds", "gauge", "Time since the ends have met.", &self.elapsed_s),
-            ("connections", "gauge", "Connections now.", &self.connections),
+            (
+                "elapsed_seconds",
+                "gauge",
+                "Time from when the ends have met to the end of the stream.",
+                &self.elapsed_s,
+            ),
+            (
+                "connections",
+                "gauge",
+                "Connections now; at the end, those that were in use.",
+                &self.connections,
+            ),
             (
                 "stream_bytes_per_second",
                 "gauge",
