@@ -206,7 +206,7 @@ fn hear(control: &UnixStream, pid: i32, side: Side, exited: &Cancel) -> Result<(
             return Err(GUARDIAN_GONE.into());
         }
     }
-    // It takes nothing more: how much it has left is told once the stream is whole.
+    // It takes nothing more: how much it has left is told once the stream is whole, or at once if it is lost already.
     match Word::hear(control) {
         Ok(Some(Word::Unread(0))) => Ok(()),
         Ok(Some(Word::Unread(_))) => Err(LEFT_UNREAD.into()),

@@ -131,7 +131,7 @@ impl Watch {
                 || snapshot.bottleneck.to_string(),
                 |watcher| watcher.bottleneck(&snapshot),
             );
-            let line = summary::last_line(&snapshot, elapsed, &bottleneck, failure.is_none());
+            let line = summary::last_line(&snapshot, elapsed, &bottleneck, failure);
             self.say.note(&line);
         }
         if let Some(digest) = digest {

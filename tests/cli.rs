@@ -99,6 +99,7 @@ fn every_usage_error_has_one_shape() {
         ("tx --plain --patience 5m h:1", "--patience 5m: not a number of seconds"),
         ("tx --plain --patience 5m h:1", "hint: it is in seconds, without a unit: --patience 300"),
         ("tx --plain --patience nan h:1", "--patience nan: not a number of seconds"),
+        ("tx --plain --patience 1e-10 h:1", "--patience 1e-10: not a number of seconds"),
         ("tx --plain --progress often h:1", "--progress often: not one of auto, always, never"),
         ("tx h:1", "no key: an end that dials needs the other's"),
         ("tx h:1", "hint: say --key-file FILE, set VIAMILLIPEDE_KEY, or say --plain at both ends"),

@@ -34,9 +34,11 @@ pub(super) fn parse_name(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn parse_patience(text: &str) -> Result<Patience, String> {
-    // More would not fit into the clocks of every system; no one waits for thirty years.
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    // More would not fit into the clocks of every system; no one waits for thirty years. With less, the other end's
+    // heartbeats would come too late.
+    let is_sound = |seconds: &f64| *seconds == 0.0 || (0.01..=1e9).contains(seconds);
+    let seconds = text.parse().ok().filter(is_sound);
     let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let patience = patience.ok_or("not a number of seconds from 0 to 1000000000")?;
+    let patience = patience.ok_or("not a number of seconds from 0.01 to 1000000000, nor 0")?;
     Ok(Patience(Some(patience).filter(|patience| !patience.is_zero())))
 }

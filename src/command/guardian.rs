@@ -109,6 +109,9 @@ impl Guardian {
                 }
                 has_exited = true;
                 Word::Exited(status).say(&self.control)?;
+                if self.unread_bytes()? > 0 {
+                    return self.tell_unread(); // they are lost, whatever may come
+                }
             }
             if has_exited && is_whole {
                 return self.tell_unread();
@@ -144,11 +147,15 @@ impl Guardian {
 
     /// What is left of the group may live on only where nothing was left unread.
     fn tell_unread(&mut self) -> io::Result<()> {
-        let unread_bytes = self.input.as_ref().map_or(Ok(0), rustix::io::ioctl_fionread)?;
+        let unread_bytes = self.unread_bytes()?;
         if unread_bytes > 0 {
             self.kill()?;
         }
         Word::Unread(unread_bytes).say(&self.control)
+    }
+
+    fn unread_bytes(&self) -> io::Result<u64> {
+        Ok(self.input.as_ref().map_or(Ok(0), rustix::io::ioctl_fionread)?)
     }
 
     /// Ends all of the group and waits for the program, before the pipe closes with us.

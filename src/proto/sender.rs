@@ -318,9 +318,11 @@ impl Sender {
             self.look_again_at = None;
         }
         if self.liveness.is_expired(now) {
-            // Once all has been sent the receiver may have all, whatever acks have come back.
-            let all_sent = self.end.is_some_and(|end| self.different_feet == end.feet);
-            return self.fail(if all_sent { Failure::OutcomeUnknown } else { Failure::PeerLost });
+            return self.fail(if self.has_sent_all() {
+                Failure::OutcomeUnknown
+            } else {
+                Failure::PeerLost
+            });
         }
         if self.liveness.take_heartbeat(now) {
             self.close_dead(now);
@@ -365,6 +367,11 @@ impl Sender {
     /// Whether every foot offered so far is acked.
     pub fn all_acked(&self) -> bool {
         self.feet.is_empty()
+    }
+
+    /// Whether all of the stream has been sent: then the receiver may have it, whatever acks have come back.
+    pub fn has_sent_all(&self) -> bool {
+        self.end.is_some_and(|end| self.different_feet == end.feet)
     }
 
     /// Counts since the start.

@@ -195,7 +195,12 @@ impl Dispatch {
                 self.roster.down(worker, cause);
                 Input::Down { worker }
             }
-            Event::Missed(link, miss) => return self.roster.missed(link, miss),
+            Event::Missed(link, miss) => {
+                // Who was restarted may have been content before.
+                let is_unknown = self.sender.has_sent_all();
+                let missed = self.roster.missed(link, miss);
+                return missed.map_err(|it| if is_unknown { Error::OutcomeUnknown } else { it });
+            }
             Event::Retire(worker) => Input::Retire { worker },
         };
         self.sender.handle(now, input);

@@ -8,7 +8,7 @@ use super::say::Say;
 use crate::error::Error;
 use crate::ignored::is_ignored;
 use crossbeam_channel::after;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::process;
 use std::thread::Builder;
@@ -44,6 +44,8 @@ pub(super) fn listen(
     let mut wanted = vec![SIGINT, SIGTERM];
     // `nohup` has it ignored, and means it.
     wanted.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
+    // Ctrl-\: it would leave what is begun behind, and the other end waiting.
+    wanted.extend((!is_ignored(SIGQUIT)).then_some(SIGQUIT));
     // By itself it would end us without a word; who hears it is told at the write that there is no room.
     wanted.extend((!is_ignored(SIGXFSZ)).then_some(SIGXFSZ));
     wanted.extend(ASKING);

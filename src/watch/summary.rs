@@ -4,6 +4,7 @@
 
 use super::figures;
 use super::progress::{self, Rates};
+use crate::error::Error;
 use crate::foot::Hash;
 use crate::proto::WorkerId;
 use crate::stats::{Role, Snapshot, WorkerRow};
@@ -11,18 +12,19 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The line at the end of a run, which delivered its stream or did not. Its `bottleneck` is in words.
+/// The line at the end of a run, which delivered its stream or had this failure. Its `bottleneck` is in words.
 pub(super) fn last_line(
     of: &Snapshot,
     elapsed: Duration,
     bottleneck: &str,
-    delivered: bool,
+    failure: Option<&Error>,
 ) -> String {
-    let verb = match (of.role, delivered) {
-        (Role::Sender, true) => "sent",
-        (Role::Receiver, true) => "received",
-        (Role::Sender, false) => "not delivered; sent",
-        (Role::Receiver, false) => "not whole; received",
+    let verb = match (of.role, failure) {
+        (Role::Sender, None) => "sent",
+        (Role::Receiver, None) => "received",
+        (Role::Sender, Some(Error::OutcomeUnknown)) => "perhaps delivered; sent",
+        (Role::Sender, Some(_)) => "not delivered; sent",
+        (Role::Receiver, Some(_)) => "not whole; received",
     };
     let ratio = figures::ratio(of.stream_bytes, of.wire_bytes).unwrap_or(1.0);
     format!(
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_last_line_has_all_that_is_promised() {
-        let line = last_line(&stats().snapshot(), Duration::from_millis(12_345), "network", true);
+        let line = last_line(&stats().snapshot(), Duration::from_millis(12_345), "network", None);
         let expected = "viamillipede: sent 1073741824 bytes (1.07 GB) as 536870912 on the wire \
                         (ratio 2.00) in 12.3 s: 87.0 MB/s stream, 43.5 MB/s wire; 1024 feet, \
                         3 sent again, 1 connection lost, 4 in use; bottleneck: network";
@@ -133,7 +135,8 @@ mod tests {
     #[test]
     fn an_empty_stream_has_a_line_too() {
         let snapshot = Stats::new(Role::Receiver, 1).snapshot();
-        let line = last_line(&snapshot, Duration::ZERO, "network or sender", false);
+        let failure = Error::Signal(2);
+        let line = last_line(&snapshot, Duration::ZERO, "network or sender", Some(&failure));
         assert!(
             line.starts_with("viamillipede: not whole; received 0 bytes (0 B) as 0 on the wire"),
             "{line}"

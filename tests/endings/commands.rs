@@ -105,6 +105,16 @@ fn a_command_that_fails_fails_both_ends_with_its_status() {
 }
 
 #[test]
+fn what_a_command_has_left_unread_is_lost_whatever_may_come() {
+    let mut pair = Pair::with(&["--", "head", "-c", "3"], &[]);
+    let mut source = pair.tx.stdin(); // which stays open, and silent
+    assert!(put(&mut source, 0, 6));
+    let (tx, rx) = pair.ended(LONG);
+    rx.failed(6, "head: left input unread");
+    tx.failed(6, "head: left input unread");
+}
+
+#[test]
 fn why_a_command_failed_is_told_to_the_other_end() {
     let stories = [
         ("cat >/dev/null; exit 5", "sh: exit status 5"),

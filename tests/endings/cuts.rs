@@ -171,6 +171,24 @@ fn a_receiver_that_has_delivered_is_content_when_another_sender_waits_there_now(
 }
 
 #[test]
+fn a_sender_that_finds_another_receiver_there_does_not_know_the_outcome() {
+    let mut rx = End::start("rx 127.0.0.1:0 --patience 1");
+    let port = rx.port();
+    let relay = Relay::judging(port, |frame, _| match frame {
+        Frame::Done(_) => Fate::Drop,
+        _ => Fate::Pass,
+    });
+    let mut tx = End::start(&format!("tx 127.0.0.1:{} --patience {LONG}", relay.port));
+    let drain = rx.drain();
+    feed(tx.stdin(), 7);
+    rx.ended(LONG).expect("it ends").delivered();
+    assert_eq!(drain.finish(), 7);
+    let mut next = End::start(&format!("rx 127.0.0.1:{port} --patience {LONG}"));
+    assert_eq!(next.port(), port);
+    tx.ended_within(MARGIN).expect("it waits no more").failed(4, "outcome unknown");
+}
+
+#[test]
 fn the_seconds_of_a_stream_are_not_those_of_the_wait_for_a_last_word() {
     let (mut pair, _relay) = apart_telling("", Box::new(cut_at_done_ack));
     let drain = pair.rx.drain();

@@ -5,11 +5,11 @@ use super::relay::Relay;
 use super::stream::{feed, put};
 use super::{LONG, MARGIN, at_once};
 use crate::harness::{Summary, until_found};
-use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM};
+use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM};
 use std::io::Read;
 use std::net::TcpListener;
 
-const SIGNALS: [Signal; 3] = [SIGINT, SIGTERM, SIGHUP];
+const SIGNALS: [Signal; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
 #[test]
 fn a_signal_ends_both_ends_at_once_while_the_source_is_silent() {
@@ -169,15 +169,16 @@ fn connections_that_end_with_an_abort_are_not_lost() {
 
 /// Interrupts a sender whose source never ends, once so much has come out; what both ends say then.
 fn interrupted_sender(flags: &str, bytes: u64) -> [Summary; 2] {
-    let mut rx = End::telling(Guard::Plain, "rx 127.0.0.1:0");
+    let mut rx = End::telling(Guard::Plain, &format!("rx 127.0.0.1:0 --patience {LONG}"));
     let port = rx.port();
-    let mut tx = End::telling(Guard::Plain, &format!("tx 127.0.0.1:{port} {flags}"));
+    let line = format!("tx 127.0.0.1:{port} --patience {LONG} {flags}");
+    let mut tx = End::telling(Guard::Plain, &line);
     let (source, drain) = (tx.stdin(), rx.drain());
     feed(source, 1 << 40);
     assert!(drain.has_seen(bytes, MARGIN));
     tx.signal(SIGTERM);
     [tx, rx].map(|mut end| {
-        let ended = end.ended(LONG).expect("it ends");
+        let ended = end.ended_within(MARGIN).expect("the other is told");
         Summary::find(&ended.said).unwrap_or_else(|| panic!("no summary: {ended:?}"))
     })
 }

@@ -96,7 +96,7 @@ fn what_is_said_outranks_the_environment() {
     let rx = End::run(keyed("rx --plain 127.0.0.1:0", "nonsense"));
     rx.hears(|said| {
         let line = said.lines().find(|line| line.contains("listening on"))?;
-        line.ends_with(" (plain, without encryption or authentication)").then_some(())
+        (!line.contains("key")).then_some(())
     });
     let tx = End::run(keyed(&format!("tx --plain {}", rx.ready()), &key));
     delivers(tx, rx, &key);

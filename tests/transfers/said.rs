@@ -146,7 +146,7 @@ const WORKER: [&str; 2] = [
 const OTHERS: [&str; 6] = [
     "viamillipede: # bytes (#) as # on the wire (ratio #) in #; # feet, #; bottleneck: #",
     "viamillipede: blake3 #",
-    "viamillipede: listening on 127.0.0.1:# (plain, without encryption or authentication)",
+    "viamillipede: listening on 127.0.0.1:#",
     "viamillipede: # messages are missing here",
     "viamillipede: cannot connect yet: #; trying on for 120 s",
     "viamillipede: connected over link #",
