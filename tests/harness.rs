@@ -159,7 +159,7 @@ impl Drop for End {
 
 /// The address in a ready line.
 pub fn listening(line: &str) -> Option<SocketAddr> {
-    let address = line.strip_prefix("viamillipede: listening on ")?.split(' ').next()?;
+    let address = line.strip_prefix("viamillipede: listening on ")?;
     Some(address.parse().expect("an address is in the ready line"))
 }
 

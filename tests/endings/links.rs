@@ -204,7 +204,7 @@ fn a_name_may_have_several_addresses_or_none_for_a_while() {
     write("hosts", "127.0.0.1 two.test\n127.0.0.2 two.test\n");
     let rx = with_names(etc.path(), "rx --plain two.test:0");
     let port = rx.ready().port();
-    let other = format!("listening on 127.0.0.2:{port} ");
+    let other = format!("listening on 127.0.0.2:{port}\n");
     rx.hears(|said| said.contains(&other).then_some(()));
     delivers(harness::End::start(&format!("tx --plain 127.0.0.2:{port}")), rx);
 
