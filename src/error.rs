@@ -162,6 +162,11 @@ impl Error {
         }
     }
 
+    /// Whether the other end ends with the same code, so that it must hear of it if that is possible at all.
+    pub(crate) fn is_to_be_heard(&self) -> bool {
+        matches!(self.exit_code(), 1 | 3 | 5 | 6)
+    }
+
     /// What the user could do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {

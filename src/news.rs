@@ -73,6 +73,8 @@ pub enum Fact {
     PassedOver(LinkId),
     /// The session is over: whatever follows is its end.
     Over,
+    /// It has failed, and the other end has not heard yet why: this.
+    Unheard(String),
 }
 
 /// Tells facts. Clones tell the same one.
@@ -121,7 +123,7 @@ impl Fact {
             Fact::Missed { link: LinkId(link), cause } => debug!(link, cause, "no connection"),
             Fact::Refused { peer, cause, others } => debug!(peer, cause, others, "caller refused"),
             Fact::PassedOver(LinkId(link)) => debug!(link, "passed over"),
-            Fact::Short(_) | Fact::RateKept(_) | Fact::Over => {}
+            Fact::Short(_) | Fact::RateKept(_) | Fact::Over | Fact::Unheard(_) => {}
         }
     }
 }

@@ -199,7 +199,7 @@ impl Watcher {
         while let Some(line) = self.links.poll(now) {
             self.say.note(&line);
         }
-        if snapshot.role == Role::Receiver && snapshot.elapsed.is_some() {
+        if snapshot.role == Role::Receiver && self.stats.is_running() {
             for line in self.silence.look(self.lanes.rows()) {
                 self.say.note(&format!("viamillipede: {line}"));
             }

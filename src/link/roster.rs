@@ -6,12 +6,13 @@
 use super::meet::Causes;
 use super::worker::HUNG_UP;
 use super::{Event, Handle, Miss};
+use crate::config::DEFAULT_PATIENCE;
 use crate::error::Error;
 use crate::news::{Fact, News};
 use crate::proto::frame::Abort;
 use crate::proto::{Failure, LinkId, WorkerId};
 use crate::stats::Stats;
-use crossbeam_channel::{Receiver, after, select};
+use crossbeam_channel::{Receiver, after, never, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use std::time::Duration;
 /// How long the last words may take: longer than a round trip round the world, and short enough for
 /// somebody who has just pressed Ctrl-C.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How long the other end may take to hear why the stream has failed before it is told here.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Who is up, and why the others are not.
 pub struct Roster {
@@ -125,32 +128,53 @@ impl Roster {
         self.handles.values().map(|(handle, _)| handle)
     }
 
-    /// Lets all connections say what they still have to say, and waits for them, but not for long. Where
-    /// the stream is delivered it is enough that the other end hangs up its `witness`, where it has said so: it
-    /// has heard the last word, and over another link that is dead nobody would ever hang up. (One that ended just
-    /// before would look the same, and nothing was said on it.) Where it is not, one connection of each link does not
-    /// wait for its turn under a limit: the word would come too late.
-    pub fn farewell(mut self, events: &Receiver<Event>, witness: Option<WorkerId>) {
+    /// Lets all connections say what they still have to say, and waits for them: for a moment, or, where the other end
+    /// would not know why the stream has failed, until it has hung up, patience is over, or somebody interrupts.
+    ///
+    /// Where the stream is delivered it is enough that the other end hangs up the connection on which it has said so,
+    /// the witness: it has heard the last word, and over another link that is dead nobody would ever hang up. (One that
+    /// ended just before would look the same, and nothing was said on it.)
+    pub fn farewell(
+        mut self,
+        outcome: Result<Option<WorkerId>, &Error>,
+        events: &Receiver<Event>,
+        interrupt: &Receiver<Error>,
+    ) {
         self.news.tell(Fact::Over);
-        let mut links = BTreeSet::new();
-        for (handle, link) in self.handles.values() {
-            if witness.is_none() && links.insert(*link) {
-                handle.finish_soon();
-            } else {
-                handle.finish();
-            }
+        if outcome.is_err_and(|error| error.farewell().is_none()) {
+            return; // there is nothing to say
         }
-        let late = after(FAREWELL);
+        self.handles().for_each(Handle::finish);
+        let insists_on = outcome.err().filter(|error| error.is_to_be_heard());
+        let witness = outcome.ok().flatten();
+        let patience = self.patience.unwrap_or(DEFAULT_PATIENCE);
+        let mut late = after(if insists_on.is_some() { patience } else { FAREWELL });
+        let mut unheard = insists_on.map_or_else(never, |_| after(FIRST_WORD));
+        let mut interrupt = insists_on.map_or_else(never, |_| interrupt.clone());
         while !self.handles.is_empty() {
             select! {
                 recv(events) -> event => match event {
                     Ok(Event::Down(worker, cause)) if witness == Some(worker) && cause == HUNG_UP => {
                         return;
                     }
-                    Ok(Event::Down(worker, _)) => { self.handles.remove(&worker); }
+                    Ok(Event::Down(worker, _)) => {
+                        self.handles.remove(&worker);
+                        // It has heard why on this one, and hangs up the others, unless they are dead.
+                        if insists_on.is_some() {
+                            late = after(FAREWELL);
+                        }
+                    }
                     Ok(Event::Up { handle, .. }) => handle.close("the session is over"),
                     Ok(_) => {}
                     Err(_) => return,
+                },
+                recv(unheard) -> _ => {
+                    unheard = never();
+                    self.news.tell(Fact::Unheard(insists_on.map(Error::to_string).unwrap_or_default()));
+                }
+                recv(interrupt) -> it => match it {
+                    Ok(_) => return,
+                    Err(_) => interrupt = never(),
                 },
                 recv(late) -> _ => return,
             }

@@ -20,7 +20,7 @@ use crate::error::plain;
 use crate::net;
 use crate::pool::Filled;
 use crate::proto::WorkerId;
-use crate::proto::frame::FrameError;
+use crate::proto::frame::{Abort, Frame, FrameError};
 use crate::proto::hello::Role;
 use crate::stats::{Stats, WorkerRow, WorkerState};
 use nix::poll::PollFlags;
@@ -38,9 +38,11 @@ use tracing::trace;
 const READ_AHEAD: usize = 16 << 10;
 /// Reads in a row before writing has its turn: acks must not wait behind a fast sender.
 const READS_IN_A_ROW: usize = 16;
+/// Times so many that are left to read of a connection that has failed: more than a kernel holds of acks.
+const LEFT_OVER: usize = 64;
 /// How often the kernel is asked how the connection is.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a worker that has said its last word waits for the other end to hang up.
+/// How long a worker that was retired, and has said so, waits for the other end to hang up.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// The cause of [`Event::Down`] when the other end has closed the connection.
@@ -85,7 +87,8 @@ pub(super) struct Worker {
     incoming: Option<Incoming>,
     /// When the kernel is asked again.
     next_look: Instant,
-    /// Set once all is said; when it comes, the connection ends.
+    /// All is said, and the other end is to hang up; or else, where it has come, this one does.
+    is_finished: bool,
     hang_up: Option<Instant>,
 }
 
@@ -133,6 +136,7 @@ impl Worker {
             ahead,
             incoming: None,
             next_look: Instant::now(),
+            is_finished: false,
             hang_up: None,
         };
         Ok((worker, handle))
@@ -150,6 +154,10 @@ impl Worker {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
+        if let Some(word) = self.broken_off() {
+            // As below.
+            let _ = self.tell(Event::Frame(self.id, Frame::Abort(word)));
+        }
         self.row.set_tcp(net::tcp_info(&self.channel));
         self.stats().leave(self.id);
         let (worker, feet, bytes) = (self.id.0, self.row.feet.now(), self.row.bytes.now());
@@ -165,12 +173,40 @@ impl Worker {
                 return Err(Ended::Refused(reason));
             }
             self.look();
-            let wrote = self.write_some()?;
+            self.break_off();
+            let wrote = self.write_some().inspect_err(|ended| {
+                if matches!(ended, Ended::Io(_)) {
+                    self.hear_out();
+                }
+            })?;
             let (read, all_read) = self.read_some()?;
             if wrote || read && !all_read {
                 continue;
             }
             self.rest()?;
+        }
+    }
+
+    /// Says a last word at once, in the place of the rest of a foot: the rest may take minutes, and is for nothing.
+    fn break_off(&mut self) {
+        let Some((payload, written)) = &self.foot else { return };
+        let left = payload.len() - written;
+        let Some(word) = self.outbox.last_word().map(Abort::within_foot) else { return };
+        self.share.lift(); // nor does it wait for its turn
+        if word.len() < left {
+            self.outbox.clear();
+            self.head.drain(..self.head_written);
+            self.head.extend_from_slice(&word);
+            (self.head_written, self.foot) = (0, None);
+        }
+    }
+
+    /// The connection takes nothing more: what the other end had said before may tell why.
+    fn hear_out(&mut self) {
+        for _ in 0..LEFT_OVER {
+            if !matches!(self.read_some(), Ok((_, false))) {
+                return;
+            }
         }
     }
 
@@ -261,10 +297,10 @@ impl Worker {
                 return Ok(false);
             }
             Taken::Closed(reason) => return Err(Ended::Refused(reason)),
-            Taken::Finished => {
-                if self.hang_up.is_none() {
+            Taken::Finished { is_retired } => {
+                if !std::mem::replace(&mut self.is_finished, true) {
                     self.channel.finish()?;
-                    self.hang_up = Some(Instant::now() + LAST_WORD);
+                    self.hang_up = is_retired.then(|| Instant::now() + LAST_WORD);
                 }
                 return Ok(false);
             }
@@ -287,10 +323,6 @@ impl Worker {
 
     /// Whether some of a foot may be written now, as far as the limit goes.
     fn may_write(&mut self) -> Result<bool, Ended> {
-        // Who has a last word waits behind the foot that was begun, and has half a second for both.
-        if self.outbox.hurries() {
-            self.share.lift();
-        }
         let left = self.foot.as_ref().map(|(payload, written)| {
             let bytes = self.head.len() - self.head_written + payload.len() - written;
             bytes as u64

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! After the body of a `Foot` its payload follows, `packed_bytes` long; the payload is covered by the
-//! foot's own check. Does not know who sends what when: see [`super::sender`], [`super::receiver`].
+//! foot's own check; how a sender that fails breaks it off is in `broken`. Does not know who sends what when: see [`super::sender`], [`super::receiver`].
 
+mod broken;
 mod decode;
 mod encode;
 

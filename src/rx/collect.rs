@@ -82,10 +82,9 @@ pub(super) fn run(
         collect.machine.abort(code, &reason);
     }
     collect.transmit();
-    if let Ok(delivered) = &mut outcome {
-        delivered.digest = collect.digest;
-    } else {
-        collect.roster.farewell(&channels.events, None);
+    match &mut outcome {
+        Ok(delivered) => delivered.digest = collect.digest,
+        Err(error) => collect.roster.farewell(Err(error), &channels.events, &channels.interrupt),
     }
     outcome
 }

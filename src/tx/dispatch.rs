@@ -84,8 +84,8 @@ pub(super) fn run(
     if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
         delivered.digest = digest.finished;
     }
-    let witness = dispatch.witness.filter(|_| outcome.is_ok());
-    dispatch.roster.farewell(&channels.events, witness);
+    let leave = outcome.as_ref().map(|_| dispatch.witness);
+    dispatch.roster.farewell(leave, &channels.events, &channels.interrupt);
     outcome
 }
 
@@ -262,7 +262,7 @@ impl Dispatch {
                 sender::Event::Retired { worker } => {
                     self.roster.retire(worker);
                     if let Some(handle) = self.roster.get(worker) {
-                        handle.finish();
+                        handle.retire();
                     }
                 }
                 sender::Event::PassedOver { link } => self.roster.passed_over(link),

@@ -97,10 +97,9 @@ impl Links {
 
     /// Takes note of a fact.
     pub(super) fn hear(&mut self, now: Instant, fact: Fact) {
-        if self.is_over {
-            return;
-        }
         match fact {
+            Fact::Unheard(cause) => self.note(&format!("still telling the other end: {cause}")),
+            _ if self.is_over => {}
             Fact::Dialling(names) => (self.names, self.began) = (names, now),
             Fact::Up { link, peer, .. } => {
                 self.link(now, link).up(now, &peer);

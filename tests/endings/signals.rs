@@ -62,6 +62,31 @@ fn under_a_rate() {
     rx.ended(0).expect("it is told at once").failed(4, "SIGINT");
 }
 
+/// Each connection has begun a foot, and the rest of it would take seconds here, too.
+#[test]
+fn a_signal_is_told_at_once_over_a_slow_way_too() {
+    at_once(
+        [Guard::Plain, Guard::Key]
+            .map(|guard| -> Box<dyn FnOnce() + Send> { Box::new(move || over_a_slow_way(guard)) })
+            .into(),
+    );
+}
+
+fn over_a_slow_way(guard: Guard) {
+    let mut rx = End::guarded(guard, "rx 127.0.0.1:0 --patience 60");
+    let relay = Relay::start(rx.port());
+    relay.throttle(4 << 20);
+    let line = format!("tx 127.0.0.1:{} --foot-size 16M --patience 60", relay.port);
+    let mut tx = End::guarded(guard, &line);
+    feed(tx.stdin(), 1 << 30);
+    let _drain = rx.drain();
+    let passed = || relay.passed_bytes();
+    until_found(|| (passed() >= 8 << 20).then_some(()), || format!("only {}", passed()));
+    tx.signal(SIGINT);
+    tx.ended(0).expect("it ends at once").failed(130, "SIGINT");
+    rx.ended(0).expect("it is told at once").failed(4, "SIGINT");
+}
+
 #[test]
 fn a_signal_to_both_ends_at_once_ends_both() {
     at_once(SIGNALS.into_iter().map(both_at_once).collect());

@@ -1,6 +1,7 @@
 //! `--source` and `--input`: the end of what a program writes counts only when it has gone well.
 
 use super::process::{End, PROGRAM, Pair};
+use super::relay::Relay;
 use super::{LONG, at_once};
 use std::fs::{self, Permissions};
 use std::io::Read;
@@ -67,6 +68,20 @@ fn a_source_that_fails_fails_both_ends_with_its_status() {
             })
             .collect(),
     );
+}
+
+/// What the kernel holds of the stream takes seconds, and what is said behind it is heard all the same.
+#[test]
+fn a_source_that_fails_fails_both_ends_over_a_slow_way_too() {
+    let mut rx = End::with("rx 127.0.0.1:0", ["--patience", "60"]);
+    let relay = Relay::start(rx.port());
+    relay.throttle(300_000);
+    let source = "head -c 50000000 /dev/zero; exit 3";
+    let line = format!("tx 127.0.0.1:{} --patience 60", relay.port);
+    let mut tx = End::with(&line, ["--source", source]);
+    let _drain = rx.drain();
+    tx.ended(60).expect("it ends").failed(6, "--source: exit status 3");
+    rx.ended(0).expect("it is told").failed(6, "--source: exit status 3");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Arbitrary bytes at each decoder: a message or one clean error, and never more bytes than are there.
 
-use viamillipede::proto::frame::{self, Frame, HEAD_BYTES};
+use viamillipede::proto::frame::{self, Abort, Frame, HEAD_BYTES};
 use viamillipede::proto::hello::{Answer, Hello};
 
 /// Bytes where frames are expected: as they are, and with a right check written into their head.
@@ -10,6 +10,9 @@ pub fn frames(bytes: &[u8]) {
         let length = usize::from(u16::from_le_bytes([bytes[2], bytes[3]]));
         let end = bytes.len().min(HEAD_BYTES + length);
         one_frame(&sealed(bytes, 4, end));
+    }
+    if let Some(word) = Abort::at_end_of(bytes) {
+        assert_eq!(Abort::at_end_of(&word.clone().within_foot()), Some(word), "it means one thing");
     }
 }
 

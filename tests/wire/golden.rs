@@ -216,3 +216,13 @@ fn files() -> BTreeSet<String> {
         .map(|file| file.to_string_lossy().into_owned())
         .collect()
 }
+
+#[test]
+fn a_last_word_within_a_foot_is_an_abort_and_its_length() {
+    let golden = |name: &str| fs::read(folder().join(format!("{name}.bin"))).expect("golden bytes");
+    let abort = Abort { code: 6, reason: "zfs: exit status 1".into() };
+    let length = golden("abort").len() as u8;
+    let within = [golden("abort"), vec![length, 0]].concat();
+    assert_eq!(abort.clone().within_foot(), within);
+    assert_eq!(Abort::at_end_of(&[b"a part of a foot", &within[..]].concat()), Some(abort));
+}

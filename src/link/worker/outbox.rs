@@ -6,7 +6,7 @@ use crate::cancel::Waker;
 use crate::foot::FootHeader;
 use crate::pool::Filled;
 use crate::proto::WorkerId;
-use crate::proto::frame::{Frame, Ping};
+use crate::proto::frame::{Abort, Frame, Ping};
 use crate::stats::WorkerRow;
 use std::collections::VecDeque;
 use std::io;
@@ -68,18 +68,22 @@ impl Handle {
         self.outbox.waker.wake();
     }
 
-    /// The same as [`Handle::finish`], and no limit holds up what goes before the last word.
-    pub fn finish_soon(&self) {
-        self.outbox.lock().hurries = true;
-        self.finish();
-    }
-
     /// Ends the connection once all control frames are out and the other end has hung up, or after
     /// half a second.
+    pub fn retire(&self) {
+        self.end(Ending::Retired);
+    }
+
+    /// Ends the connection once all control frames are out and the other end has hung up. Where one of them is an
+    /// abort, it does not wait for the rest of a foot that was begun.
     pub fn finish(&self) {
+        self.end(Ending::Flushed);
+    }
+
+    fn end(&self, ending: Ending) {
         let mut state = self.outbox.lock();
-        if state.ending == Ending::No {
-            state.ending = Ending::Flushed;
+        if !matches!(state.ending, Ending::Now(_)) {
+            state.ending = ending;
         }
         state.feet.clear();
         drop(state);
@@ -101,8 +105,10 @@ pub(super) enum Taken {
     /// No frames, and no foot that may be begun: one waits.
     Held,
     Nothing,
-    /// All is out and nothing more will come.
-    Finished,
+    /// All is out and nothing more will come; whether it was retired.
+    Finished {
+        is_retired: bool,
+    },
     /// The connection is to end now, for this reason.
     Closed(&'static str),
 }
@@ -119,12 +125,12 @@ struct State {
     frames: VecDeque<Frame>,
     feet: VecDeque<(FootHeader, Arc<Filled>)>,
     ending: Ending,
-    hurries: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     No,
+    Retired,
     Flushed,
     Now(&'static str),
 }
@@ -133,7 +139,7 @@ impl Outbox {
     /// An empty one. Fails when the process is out of descriptors.
     pub(in crate::link) fn new() -> io::Result<Outbox> {
         let (frames, feet) = (VecDeque::new(), VecDeque::new());
-        let state = State { frames, feet, ending: Ending::No, hurries: false };
+        let state = State { frames, feet, ending: Ending::No };
         Ok(Outbox { state: Mutex::new(state), waker: Waker::new()? })
     }
 
@@ -154,8 +160,11 @@ impl Outbox {
             }
             None if !head.is_empty() => Taken::Frames,
             None if !state.feet.is_empty() => Taken::Held,
-            None if state.ending == Ending::Flushed => Taken::Finished,
-            None => Taken::Nothing,
+            None => match state.ending {
+                Ending::Retired => Taken::Finished { is_retired: true },
+                Ending::Flushed => Taken::Finished { is_retired: false },
+                Ending::No | Ending::Now(_) => Taken::Nothing,
+            },
         }
     }
 
@@ -163,13 +172,23 @@ impl Outbox {
     pub(super) fn closed(&self) -> Option<&'static str> {
         match self.lock().ending {
             Ending::Now(reason) => Some(reason),
-            Ending::No | Ending::Flushed => None,
+            Ending::No | Ending::Retired | Ending::Flushed => None,
         }
     }
 
-    /// Whether what is left is to go as fast as it can.
-    pub(super) fn hurries(&self) -> bool {
-        self.lock().hurries
+    /// The abort behind which nothing will come any more, if there is one.
+    pub(super) fn last_word(&self) -> Option<Abort> {
+        let state = self.lock();
+        let is_last = state.ending == Ending::Flushed;
+        state.frames.iter().filter(|_| is_last).find_map(|frame| match frame {
+            Frame::Abort(abort) => Some(abort.clone()),
+            _ => None,
+        })
+    }
+
+    /// Drops the frames that wait: another way was found to say what matters of them.
+    pub(super) fn clear(&self) {
+        self.lock().frames.clear();
     }
 
     /// Nothing is left to do: says whether it may be polled, or has to be looked into again.

@@ -6,7 +6,7 @@ use super::{Admit, Ended, READ_AHEAD, READS_IN_A_ROW, Worker};
 use crate::foot::FootHeader;
 use crate::link::Event;
 use crate::pool::{Buffer, Filled};
-use crate::proto::frame::{Frame, decode};
+use crate::proto::frame::{Abort, Frame, decode};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -85,6 +85,13 @@ impl Worker {
         self.read_ahead.copy_within(place..self.ahead, 0);
         self.ahead -= place;
         Ok(())
+    }
+
+    /// The last word in the place of the rest of the foot that was coming in when the connection ended. (Of one that
+    /// was not wanted nothing is kept; others bring the word, too.)
+    pub(super) fn broken_off(&self) -> Option<Abort> {
+        let Incoming { buffer, filled, .. } = self.incoming.as_ref()?;
+        Abort::at_end_of(&buffer.as_ref()?[..*filled])
     }
 
     fn begin_foot(&mut self, header: FootHeader) -> Result<(), Ended> {

@@ -135,6 +135,71 @@ fn heartbeats_that_wait_behind_a_long_foot_do_not_pile_up() {
     assert_eq!(pings.first(), Some(&all), "the first question, with what any has to say");
 }
 
+/// What the other end of a connection reads of it until it ends.
+fn all_read(mut peer: TcpStream) -> Vec<u8> {
+    peer.set_nonblocking(false).expect("a socket option");
+    let mut read = Vec::new();
+    peer.read_to_end(&mut read).expect("it ends in due form");
+    read
+}
+
+fn last_word(reason: &str) -> Abort {
+    Abort { code: 6, reason: reason.to_owned() }
+}
+
+#[test]
+fn a_last_word_does_not_wait_for_the_rest_of_a_foot() {
+    let (worker, handle, peer, heard) = stuck();
+    let row = Arc::clone(&worker.row);
+    let serving = thread::spawn(|| worker.run());
+    while row.bytes.now() == 0 {
+        thread::yield_now();
+    }
+    handle.send(Frame::Ping(Ping { token: 1, sent_feet: 1, window_blocked: false }));
+    handle.send(Frame::Abort(last_word("exit status 3")));
+    handle.finish();
+    let read = all_read(peer);
+    assert!(read.len() < 64 << 20, "all of the foot");
+    assert_eq!(Abort::at_end_of(&read), Some(last_word("exit status 3")));
+    ends(&heard, HUNG_UP);
+    serving.join().expect("the worker has ended");
+}
+
+#[test]
+fn a_last_word_that_is_longer_than_the_rest_of_a_foot_comes_behind_it() {
+    let (worker, handle, peer, heard) = pair(Some(Limit::new(1000)));
+    let stats = Arc::clone(&worker.crew.stats);
+    send_foot(&handle, 1000);
+    let serving = thread::spawn(|| worker.run());
+    while stats.held_workers.now() == 0 {
+        thread::yield_now();
+    }
+    handle.send(Frame::Abort(last_word(&"x".repeat(1000))));
+    handle.finish();
+    let read = all_read(peer);
+    let (_, head) = decode(&read).expect("a frame").expect("a whole one");
+    let (word, length) = decode(&read[head + 1000..]).expect("a frame").expect("a whole one");
+    assert_eq!(word, Frame::Abort(last_word(&"x".repeat(1000))));
+    assert_eq!(head + 1000 + length, read.len());
+    ends(&heard, HUNG_UP);
+    serving.join().expect("the worker has ended");
+}
+
+#[test]
+fn what_the_other_end_said_before_it_reset_the_connection_is_heard() {
+    let (worker, handle, mut peer, heard) = stuck();
+    let mut word = Vec::new();
+    Frame::Abort(last_word("disk full")).encode(&mut word);
+    peer.write_all(&word).expect("it is connected");
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("a socket option");
+    drop(peer);
+    wait(&mut [(worker.channel.as_fd(), PollFlags::POLLHUP)], None).expect("it is reset");
+    worker.run();
+    let told: Vec<Event> = heard.try_iter().collect();
+    assert!(matches!(&told[..], [Event::Frame(_, Frame::Abort(_)), Event::Down(..)]), "{told:?}");
+    drop(handle);
+}
+
 #[test]
 fn under_a_limit_a_foot_goes_out_in_slices() {
     let (worker, handle, _peer, heard) = pair(Some(Limit::new(1000)));
