@@ -208,3 +208,69 @@ impl Roster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::worker::Outbox;
+    use crate::stats::Role;
+    use crossbeam_channel::{Sender, bounded};
+    use std::io;
+
+    /// So many connections over one link, each with its number, and what is told of them; more may follow.
+    fn crowd(workers: u32, told: Vec<Event>) -> (Roster, Receiver<Event>, Sender<Event>) {
+        let stats = Arc::new(Stats::new(Role::Sender, 1));
+        let mut roster = Roster::new(Vec::new(), None, Arc::clone(&stats), News::unheard());
+        for id in (0..workers).map(WorkerId) {
+            let outbox = Arc::new(Outbox::new().expect("descriptors"));
+            let row = stats.join(id, LinkId(0), "peer".into());
+            roster.up(Handle::new(id, outbox, Arc::default(), row), LinkId(0));
+        }
+        let (tell, events) = bounded(told.len());
+        told.into_iter().for_each(|event| tell.send(event).expect("there is room"));
+        (roster, events, tell)
+    }
+
+    fn down(worker: u32, cause: &str) -> Event {
+        Event::Down(WorkerId(worker), cause.into())
+    }
+
+    /// Nothing that is waited for.
+    fn other() -> Event {
+        Event::Written(WorkerId(0))
+    }
+
+    #[test]
+    fn a_delivered_stream_is_over_when_its_witness_is_hung_up() {
+        let told = vec![down(0, HUNG_UP), down(1, HUNG_UP), other()];
+        let (roster, events, _more) = crowd(3, told);
+        roster.farewell(Ok(Some(WorkerId(1))), &events, &never());
+        assert_eq!(events.len(), 1, "neither before nor after that");
+    }
+
+    #[test]
+    fn a_witness_that_was_lost_leaves_the_others_to_be_waited_for() {
+        let told = vec![down(1, "connection reset"), down(0, HUNG_UP), other()];
+        let (roster, events, _more) = crowd(2, told);
+        roster.farewell(Ok(Some(WorkerId(1))), &events, &never());
+        assert_eq!(events.len(), 1, "until none is left");
+    }
+
+    #[test]
+    fn who_is_to_be_heard_stays_until_somebody_interrupts() {
+        let (roster, events, _more) = crowd(1, vec![other()]);
+        let (signal, interrupt) = bounded(1);
+        signal.send(Error::Signal(2)).expect("there is room");
+        let full = Error::io("stdout", io::ErrorKind::StorageFull.into());
+        roster.farewell(Err(&full), &events, &interrupt);
+        assert!(interrupt.is_empty(), "it was heard");
+    }
+
+    #[test]
+    fn who_was_told_by_the_other_end_goes_at_once() {
+        let (roster, events, _more) = crowd(1, vec![down(0, HUNG_UP)]);
+        let peer = Error::Peer { code: 1, reason: "disk full".into() };
+        roster.farewell(Err(&peer), &events, &never());
+        assert_eq!(events.len(), 1, "nothing is waited for");
+    }
+}

@@ -29,7 +29,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(
+    pub(in crate::link) fn new(
         id: WorkerId,
         outbox: Arc<Outbox>,
         received: Arc<AtomicU64>,
