@@ -40,6 +40,9 @@ use word::Word;
 /// hangs in the kernel. The guardian goes on by itself.
 const KILLING: Duration = Duration::from_millis(200);
 
+/// How long the guardian may take to end after its last word: it outlives who is not its to end.
+const OUTLIVING: Duration = Duration::from_secs(1);
+
 /// What a program did that leaves the stream's outcome no success, while its own status is one.
 const LEFT_UNREAD: &str = "left input unread";
 const GUARDIAN_GONE: &str = "its guardian was killed";
@@ -127,7 +130,7 @@ impl Program {
         let told = exited.clone();
         let hear = move || {
             let verdict = hear(&control, pid, side, &told);
-            if side == Side::Stdin {
+            if side == Side::Stdin && is_gone_within(&control, OUTLIVING) {
                 // It has said its last word, or is dead: so it is not there any more when we end.
                 let _ = guardian.wait();
             }
@@ -185,10 +188,15 @@ impl Leash {
     pub fn end(&self) {
         // Fails only where the guardian is gone.
         let _ = self.0.shutdown(Shutdown::Write);
-        let until = Some(Instant::now() + KILLING);
-        // Without any wish a descriptor tells only that its other end is closed.
-        let _ = wait(&mut [(self.0.as_fd(), PollFlags::empty())], until);
+        is_gone_within(&self.0, KILLING);
     }
+}
+
+/// Waits for the end of the guardian at the other end; whether it comes.
+fn is_gone_within(control: &UnixStream, time: Duration) -> bool {
+    // Without any wish a descriptor tells only that its other end is closed.
+    let told = wait(&mut [(control.as_fd(), PollFlags::empty())], Some(Instant::now() + time));
+    told.is_ok_and(|[told]| !told.is_empty())
 }
 
 /// Hears from the guardian how a program ended: or else why not well.

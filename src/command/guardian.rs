@@ -11,14 +11,21 @@ use super::word::{self, Status, Word};
 use crate::cancel::wait;
 use nix::poll::PollFlags;
 use rustix::fs::FileType;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, test_kill_process_group,
+    waitid,
+};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// The first argument of a process that is to be a guardian. The second is a side, and the rest is the
 /// program. Nobody else says this.
@@ -27,6 +34,10 @@ pub(super) const NAME: &str = "guardian";
 /// What lists of processes call a guardian: another name than ours, so that `pkill -9` or `killall -9` by
 /// our name does not kill it together with those whom it guards against. It has to fit in 15 bytes.
 pub(super) const SHOWN_NAME: &str = "millipede-guard";
+
+/// How soon is looked whether a group that was killed is gone, and how often in the end.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Signals that are heard, and do nothing. They are not ignored: the program would inherit that.
 const UNHEEDED: [i32; 6] = [SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];
@@ -78,12 +89,14 @@ fn guard(side: Side, argv: &[OsString]) -> io::Result<()> {
     };
     drop(command); // it has a copy of the pipe's end
     let group = child.id().cast_signed();
+    let (output, group_id) = (ends.next(), Pid::from_raw(group));
     let mut guardian =
-        Guardian { control, bell, child, group: Pid::from_raw(group), input, output: ends.next() };
+        Guardian { control, bell, child, group: group_id, is_killed: false, input, output };
     // Also when it cannot be said: the program runs.
     let _ = Word::Started(group).say(&guardian.control);
     // Whatever the error was, the pipe closes with us.
-    guardian.watch().or_else(|_| guardian.kill())
+    guardian.watch().or_else(|_| guardian.kill())?;
+    guardian.outlive_group()
 }
 
 struct Guardian {
@@ -91,8 +104,10 @@ struct Guardian {
     /// Readable after a signal.
     bell: UnixStream,
     child: Child,
-    /// The program's process group, which has its leader's number until that is waited for.
+    /// The program's process group, which has its leader's number.
     group: Option<Pid>,
+    /// All of it that is ours to end has been ended.
+    is_killed: bool,
     /// The end that the program reads, to see what it leaves there.
     input: Option<OwnedFd>,
     /// The end that is written to, so that the program does not see it close.
@@ -138,7 +153,7 @@ impl Guardian {
 
     /// How the program ended, if it has; it is not waited for, so that its group keeps its number.
     fn status(&self) -> io::Result<Option<Status>> {
-        let Some(pid) = self.group else { return Ok(None) };
+        let Some(pid) = self.group.filter(|_| !self.is_killed) else { return Ok(None) };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let Some(status) = waitid(WaitId::Pid(pid), options)? else { return Ok(None) };
         let code = status.exit_status().map(Status::Code);
@@ -165,13 +180,53 @@ impl Guardian {
     }
 
     fn kill(&mut self) -> io::Result<()> {
-        if let Some(group) = self.group.take() {
-            // Fails where all of them have ended.
-            let _ = kill_process_group(group, Signal::KILL);
+        let Some(group) = self.group.filter(|_| !self.is_killed) else { return Ok(()) };
+        self.is_killed = true;
+        // Fails where all of them have ended.
+        let _ = kill_process_group(group, Signal::KILL);
+        // Its leader has the same number. One that has ended takes a signal, too.
+        if kill_process(group, Signal::KILL).is_ok() {
             self.child.wait()?;
         }
         Ok(())
     }
+
+    /// Of a group that was killed nobody may see the pipe close: who runs as another user (`sudo`) is not ours to end,
+    /// and is outlived. The group keeps its number as long as it has anybody.
+    fn outlive_group(&mut self) -> io::Result<()> {
+        let Some(group) = self.group.filter(|_| self.is_killed) else { return Ok(()) };
+        let mut pause = FIRST_LOOK;
+        let mut is_told = false;
+        while self.child.try_wait()?.is_none() || is_alive(group) {
+            if pause >= LAST_LOOK && !is_told {
+                is_told = true;
+                let number = group.as_raw_nonzero();
+                eprintln!(
+                    "viamillipede: process group {number} runs as another user and cannot be ended: it waits for input for ever"
+                );
+            }
+            thread::sleep(pause); // nothing tells of the end of a group
+            pause = LAST_LOOK.min(2 * pause);
+        }
+        Ok(())
+    }
+}
+
+/// Whether anybody of a group lives. That there is one to be signalled is not enough: who has ended and was left
+/// behind by its parent waits for the first process of the system, which in a container may never look.
+fn is_alive(group: Pid) -> bool {
+    let is_there = test_kill_process_group(group) != Err(Errno::SRCH);
+    let Ok(processes) = fs::read_dir("/proc") else { return is_there };
+    let number = group.as_raw_nonzero().to_string();
+    let lives = |stat: String| {
+        // The name before that may have anything in it. Then: state, parent, group.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        let state = fields.next()?;
+        (fields.nth(1)? == number && !matches!(state, "Z" | "X")).then_some(())
+    };
+    let read = |process: fs::DirEntry| fs::read_to_string(process.path().join("stat")).ok();
+    is_there && processes.flatten().filter_map(read).any(|stat| lives(stat).is_some())
 }
 
 /// A descriptor that is readable after any signal that would otherwise end us, and when a child ends.

@@ -2,15 +2,19 @@
 //!
 //! A COMMAND has rx's stderr, so an rx that is over has left nothing running.
 
-use super::process::{End, Pair};
+use super::process::{End, PROGRAM, Pair};
 use super::stream::{feed, put};
 use super::{LONG, SHORT, at_once};
+use crate::harness::until_found;
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
-use nix::sys::signal::kill;
+use nix::sys::signal::{kill, killpg};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
+use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// More than a pipe holds.
@@ -42,7 +46,7 @@ fn output_of(command: &mut Command) -> Vec<u8> {
 #[test]
 fn arguments_arrive_byte_for_byte() {
     let awkward = [&b"a b"[..], b"", b"-q", b"--", b"'\"$HOME`", b"two\nlines", b"\xff\xfe"];
-    let mut command = Command::new(super::process::PROGRAM);
+    let mut command = Command::new(PROGRAM);
     command.args(["loop", "-q", "--", "printf", "<%s>"]);
     command.args(awkward.map(OsStr::from_bytes));
     let expected: Vec<u8> = awkward.iter().flat_map(|it| [b"<", *it, b">"].concat()).collect();
@@ -57,7 +61,7 @@ fn a_command_inherits_nothing_of_ours() {
     let mut direct = Command::new("sh");
     direct.args(["-c", script]).env("ELSE", "kept").stdin(Stdio::null());
     let expected = direct.output().expect("every system has it").stdout;
-    let mut command = Command::new(super::process::PROGRAM);
+    let mut command = Command::new(PROGRAM);
     command.args(["loop", "-q", "--", "sh", "-c", script]);
     command.env("VIAMILLIPEDE_KEY", "secret").env("ELSE", "kept");
     let out = String::from_utf8(output_of(&mut command)).expect("text");
@@ -216,6 +220,47 @@ fn a_signal_ends_a_command_that_stands_still() {
     at_once(stories.into_iter().map(ended).collect());
 }
 
+/// Needs root, to make a program that runs as root whoever starts it, as `sudo` does.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_runs_as_another_user_sees_no_early_end_of_its_input_either() {
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    const COMMAND: &str = "echo $$ > group; \
+        ./shell -p -c 'exec setpriv --reuid 0 --regid 0 --clear-groups \
+            sh -c \"touch begun; cat > /dev/null; touch eof\"'; true";
+    if !rustix::process::geteuid().is_root() || !Path::new("/bin/bash").exists() {
+        return eprintln!("skipped: it needs root and bash");
+    }
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let place = |name: &str| folder.path().join(name);
+    let admit = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    };
+    admit(folder.path(), 0o777);
+    for (program, copy, mode) in [(PROGRAM, "program", 0o755), ("/bin/bash", "shell", 0o4755)] {
+        fs::copy(program, place(copy)).expect("there is room");
+        admit(&place(copy), mode);
+    }
+    let mut command = Command::new(place("program"));
+    command.args(["rx", "127.0.0.1:0", "--plain", "-q", "--", "sh", "-c", COMMAND]);
+    command.current_dir(folder.path()).uid(NOBODY).gid(NOBODY);
+    let mut rx = End::spawn(command.stdout(Stdio::null()));
+    let mut tx = End::start(&format!("tx 127.0.0.1:{}", rx.port()));
+    feed(tx.stdin(), 1 << 40);
+    until_found(|| place("begun").exists().then_some(()), || "it does not begin".into());
+    let group: i32 =
+        fs::read_to_string(place("group")).expect("text").trim().parse().expect("a number");
+    rx.signal(SIGTERM);
+    rx.hears("viamillipede: ended by signal: SIGTERM");
+    rx.hears(&format!(
+        "viamillipede: process group {group} runs as another user and cannot be ended: it waits for input for ever"
+    ));
+    killpg(Pid::from_raw(group), SIGKILL).expect("root may");
+    assert_eq!(rx.ended(0).expect("nobody is left").code, 128 + SIGTERM as i32);
+    assert!(!place("eof").exists());
+}
+
 #[test]
 fn a_command_is_started_when_the_ends_have_met() {
     let folder = tempfile::tempdir().expect("a folder for files");
@@ -250,6 +295,6 @@ fn what_a_command_leaves_in_the_background_lives_on_after_a_success_alone() {
 
 /// Whether a process does anything any more: who has ended may wait for somebody who wants to know.
 fn is_running(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
