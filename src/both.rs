@@ -81,7 +81,9 @@ pub fn run(
         // The receiver may know better why, but may also wait for a sender that never came.
         Err(error) => match results.recv_timeout(AFTERTHOUGHT) {
             Ok(Err(other)) => Err(error.or_graver(other)),
-            Ok(Ok(_)) | Err(_) => Err(error),
+            // A signal came too late.
+            Ok(Ok(delivered)) => Ok(delivered),
+            Err(_) => Err(error),
         },
     }
 }

@@ -46,7 +46,8 @@ fn main() {
     let code = match outcome {
         Ok(code) => code,
         Err(error) => {
-            say.last(&error.report());
+            say.settle();
+            say.always(&error.report());
             error.exit_code()
         }
     };

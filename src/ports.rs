@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One for each end that may be in this process.
 const REASONS: usize = 2;
@@ -28,6 +29,18 @@ pub struct Ports<'a> {
     pub(crate) announce: Option<Announce<'a>>,
     /// Another way, for when those that are dialled do not work.
     pub(crate) spare: Option<Spare>,
+}
+
+/// How much later than others a signal that came to all may reach us.
+pub(crate) const SIGNAL_LAG: Duration = Duration::from_millis(10);
+
+/// Why a run ends that has this error. A program of the user's that ends of a signal which comes to us too, as when a
+/// service is stopped, is not why.
+pub(crate) fn or_interrupt(error: Error, interrupt: &Receiver<Error>) -> Error {
+    match error {
+        Error::Command { .. } => interrupt.recv_timeout(SIGNAL_LAG).unwrap_or(error),
+        error => error,
+    }
 }
 
 /// Hears addresses.

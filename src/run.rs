@@ -54,6 +54,7 @@ pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Err
         }
     };
     let outcome = between_ends(command, &stats, &say, ready, watch.news(), (stop, interrupt));
+    say.settle();
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.as_ref().err(), digest.as_ref());
     outcome

@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 
 /// What the program is called that was asked for with this option: what it is made of may be long.
@@ -288,7 +289,13 @@ fn is_pipeline(command: &str) -> bool {
     bare.replace("||", "").contains('|')
 }
 
+/// Whether `sh` knows that. It is asked once: who was told that it does is not to get a shell without.
 fn has_pipefail() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(knows_pipefail)
+}
+
+fn knows_pipefail() -> bool {
     let mut trial = Command::new("sh");
     trial.args(["-o", "pipefail", "-c", "echo"]);
     trial.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

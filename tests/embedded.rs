@@ -153,6 +153,46 @@ impl<F: FnMut()> Write for Stopping<F> {
     }
 }
 
+/// A stream that is with its sink when the run is stopped is delivered, at both ends.
+#[test]
+fn a_stop_while_the_sink_closes_comes_too_late() {
+    for _ in 0..30 {
+        let (ready, is_ready) = bounded::<SocketAddr>(1);
+        let receiver = thread::spawn(move || {
+            let listens = vec![Listen::parse("127.0.0.1:0").expect("a place")];
+            let settings = Rx::new(Security::Plain, Rendezvous::Listen(listens)).expect("settings");
+            let mut ports = Ports::default();
+            let stop = ports.stop();
+            let mut announce = |all: &[SocketAddr]| ready.send(all[0]).expect("it is waited for");
+            let sink = sink::of_writer("a writer", Closing(move || stop.stop("enough of it")));
+            rx::run(&settings, sink, ports.announced(&mut announce))
+        });
+        let address = is_ready.recv().expect("it listens").to_string();
+        let dests = vec![Dest::parse(&address).expect("a place")];
+        let rendezvous = Rendezvous::dial(dests, Workers::Count(4)).expect("ways");
+        let settings = Tx::new(Security::Plain, rendezvous).expect("settings");
+        let source = Source::of_reader("a reader", Stream::new(5, 1000));
+        let sent = tx::run(&settings, source, Ports::default());
+        let delivered = Delivered { bytes: 1000, digest: None };
+        assert_eq!(receiver.join().expect("no panic").expect("it is whole"), delivered);
+        assert_eq!(sent.expect("it was told so"), delivered);
+    }
+}
+
+/// Stops the run at its last flush.
+struct Closing<F>(F);
+
+impl<F: FnMut()> Write for Closing<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (self.0)();
+        Ok(())
+    }
+}
+
 #[test]
 fn a_run_that_met_nobody_leaves_nobody_behind() {
     // One that listens lets its port go.

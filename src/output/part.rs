@@ -9,10 +9,15 @@ use crate::error::Error;
 use crate::sink::{Remains, Sink};
 use nix::fcntl::OFlag;
 use rustix::fs::FlockOperation;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long the disk may take to know a final name once nobody waits for it any more: somebody has pressed Ctrl-C.
+const SYNCING: Duration = Duration::from_millis(300);
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -20,18 +25,32 @@ pub(super) struct Part {
     /// What the user calls it.
     name: String,
     file: File,
-    place: Place,
+    place: Arc<Place>,
     /// Something may be there under the final name.
     replaces: bool,
 }
 
 /// Where a part is, and which file it is, so that never another one is renamed or removed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Place {
     path: PathBuf,
     part: PathBuf,
-    device: u64,
-    inode: u64,
+    identity: Identity,
+    stage: Mutex<Stage>,
+    settled: Condvar,
+}
+
+/// What has become of a part: who makes FILE of it and who clears it away may be at it in the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It is one.
+    Part,
+    /// It has its final name, which the disk may not know yet.
+    Renamed,
+    /// It is FILE for good.
+    Whole,
+    /// It is not wanted any more.
+    Cleared,
 }
 
 impl Part {
@@ -55,12 +74,20 @@ impl Part {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Err(of_part(why_taken(&part)));
             }
-            // FILE itself may be just short enough.
-            Err(error) if error.kind() == ErrorKind::InvalidFilename => return Err(of_part(error)),
+            // FILE itself may be just short enough; or another one was quicker.
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidFilename | ErrorKind::Other) => {
+                return Err(of_part(error));
+            }
             created => created.map_err(|error| Error::io(&name, error))?,
         };
         let metadata = file.metadata().map_err(|error| Error::io(&name, error))?;
-        let place = Place { path, device: metadata.dev(), inode: metadata.ino(), part };
+        let place = Arc::new(Place {
+            path,
+            part,
+            identity: identity(&metadata),
+            stage: Mutex::new(Stage::Part),
+            settled: Condvar::new(),
+        });
         if let Some(permissions) = permissions
             && let Err(error) = file.set_permissions(permissions)
         {
@@ -76,24 +103,14 @@ impl Part {
         // The lock stays until it is no part any more.
         let locked = file.try_clone()?;
         close(file)?;
-        if !place.is_ours() {
-            return Err(io::Error::other("its part was taken away while it was written"));
-        }
-        if replaces {
-            fs::rename(&place.part, &place.path)?;
-        } else {
-            rename_new(&place.part, &place.path)?;
-        }
+        place.rename(replaces)?;
         let synced = match sync_folder(folder(&place.path)) {
             // Who may not read a folder cannot sync it. The last name of a file goes along with the file
             // on most systems.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => locked.sync_all(),
             synced => synced,
         };
-        synced.inspect_err(|_| {
-            // Whether it has its name after a power cut nobody knows: so it shall have none.
-            let _ = fs::remove_file(&place.path);
-        })
+        place.settle(synced)
     }
 }
 
@@ -108,23 +125,66 @@ impl Sink for Part {
     }
 
     fn remains(&self) -> Remains {
-        let place = self.place.clone();
+        let place = Arc::clone(&self.place);
         Remains::new(move || place.clear())
     }
 }
 
 impl Place {
-    fn is_ours(&self) -> bool {
-        let there = fs::symlink_metadata(&self.part);
-        there.is_ok_and(|there| (there.dev(), there.ino()) == (self.device, self.inode))
+    /// Gives the part its final name.
+    fn rename(&self, replaces: bool) -> io::Result<()> {
+        let mut stage = self.stage();
+        if *stage == Stage::Cleared || !self.is_ours(&self.part) {
+            return Err(io::Error::other("its part was taken away while it was written"));
+        }
+        if replaces {
+            fs::rename(&self.part, &self.path)?;
+        } else {
+            rename_new(&self.part, &self.path)?;
+        }
+        *stage = Stage::Renamed;
+        Ok(())
     }
 
-    /// Removes the part, if it still is one.
-    fn clear(&self) {
-        if self.is_ours() {
-            // Nothing more can be done: the folder may have become read-only.
-            let _ = fs::remove_file(&self.part);
+    /// The disk knows the final name, or failed to hear it.
+    fn settle(&self, synced: io::Result<()>) -> io::Result<()> {
+        let mut stage = self.stage();
+        if *stage == Stage::Cleared {
+            return Err(io::Error::other("it was not waited for"));
         }
+        *stage = Stage::Whole;
+        self.settled.notify_all();
+        synced.inspect_err(|_| {
+            // Whether it has its name after a power cut nobody knows: so it shall have none.
+            let _ = fs::remove_file(&self.path);
+            *stage = Stage::Cleared;
+        })
+    }
+
+    /// Removes the part, if it still is one, or FILE, if the disk takes too long to know it.
+    fn clear(&self) {
+        let is_renamed = |stage: &mut Stage| *stage == Stage::Renamed;
+        let waited = self.settled.wait_timeout_while(self.stage(), SYNCING, is_renamed);
+        let mut stage = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let name = match *stage {
+            Stage::Part => &self.part,
+            Stage::Renamed => &self.path,
+            Stage::Whole | Stage::Cleared => return,
+        };
+        *stage = Stage::Cleared;
+        if self.is_ours(name) {
+            // Nothing more can be done: the folder may have become read-only.
+            let _ = fs::remove_file(name);
+        }
+    }
+
+    fn is_ours(&self, name: &Path) -> bool {
+        is_named(self.identity, name)
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        // Each change of it is complete before anything can panic.
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,43 +197,66 @@ fn create(part: &Path, permissions: Option<&Permissions>) -> io::Result<File> {
     }
     let file = options.write(true).create_new(true).open(part)?;
     // The lock lives as long as the file is open. Where there are no locks the file is still known by its
-    // inode.
-    let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+    // inode. Another receiver may take it for stale until it is locked, and away.
+    if !lock(&file) || !is_named(identity(&file.metadata()?), part) {
+        return Err(in_use());
+    }
     Ok(file)
+}
+
+/// Whether nobody else has it locked.
+fn lock(file: &File) -> bool {
+    let locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
+    locked != Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+/// Device and number of a file.
+type Identity = (u64, u64);
+
+fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino())
+}
+
+/// Whether this file has that name.
+fn is_named(file: Identity, name: &Path) -> bool {
+    fs::symlink_metadata(name).is_ok_and(|there| identity(&there) == file)
 }
 
 /// Why there is a part already.
 fn why_taken(part: &Path) -> io::Error {
-    match is_locked(part) {
-        Ok(true) => in_use(),
-        Ok(false) => io::Error::other("was left behind by another run; --force replaces it"),
+    match open_there(part) {
+        Ok(file) if lock(&file) => {
+            io::Error::other("was left behind by another run; --force replaces it")
+        }
+        Ok(_) => in_use(),
         Err(error) => error,
     }
 }
 
 fn remove_stale(part: &Path) -> io::Result<()> {
-    match is_locked(part) {
-        Ok(true) => Err(in_use()),
-        Ok(false) => fs::remove_file(part),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    let file = match open_there(part) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    // It stays locked until it is gone: nobody else takes it for stale, or for his own, meanwhile.
+    if !lock(&file) || !is_named(identity(&file.metadata()?), part) {
+        return Err(in_use());
     }
+    fs::remove_file(part)
 }
 
-/// Whether somebody writes this part now.
-fn is_locked(part: &Path) -> io::Result<bool> {
+/// The part that is there, to see whether somebody has it locked, who writes it now.
+fn open_there(part: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     // Not to write, but some systems lock only what could be written.
-    let file = match options.write(true).open(part) {
+    match options.write(true).open(part) {
         // It has the mode of a file that it was to replace.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            options.write(false).read(true).open(part)?
+            options.write(false).read(true).open(part)
         }
-        opened => opened?,
-    };
-    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-    Ok(locked == Err(rustix::io::Errno::WOULDBLOCK))
+        opened => opened,
+    }
 }
 
 fn in_use() -> io::Error {
@@ -223,6 +306,60 @@ fn rename_exclusively(_: &Path, _: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
+
+    /// A part with something in it, and its two names.
+    fn part() -> (TempDir, Arc<Place>) {
+        let folder = tempfile::tempdir().expect("a folder for files");
+        let path = folder.path().join("FILE");
+        let part = Part::create("FILE".into(), path, None, false).expect("nothing is there");
+        (folder, Arc::clone(&part.place))
+    }
+
+    #[test]
+    fn a_part_that_is_cleared_becomes_no_file() {
+        let (_folder, place) = part();
+        place.clear();
+        assert!(!place.part.exists());
+        fs::write(&place.part, "another's").expect("room for it");
+        assert!(place.rename(false).is_err() && place.rename(true).is_err());
+        assert!(place.part.exists() && !place.path.exists());
+    }
+
+    #[test]
+    fn a_file_is_taken_back_while_the_disk_does_not_know_it() {
+        let (_folder, place) = part();
+        place.rename(false).expect("nothing is there");
+        assert!(place.path.exists());
+        place.clear();
+        assert!(!place.path.exists());
+        assert!(place.settle(Ok(())).is_err(), "it is not there any more");
+    }
+
+    #[test]
+    fn a_whole_file_stays() {
+        let (_folder, place) = part();
+        place.rename(false).expect("nothing is there");
+        place.settle(Ok(())).expect("the disk knows it");
+        place.clear();
+        assert!(place.path.exists());
+        let (_folder, place) = part();
+        place.rename(false).expect("nothing is there");
+        place.settle(Err(ErrorKind::StorageFull.into())).expect_err("the disk does not know it");
+        assert!(!place.path.exists());
+    }
+
+    #[test]
+    fn what_is_written_is_not_stale() {
+        let (_folder, place) = part();
+        fs::remove_file(&place.part).expect("it is there");
+        let file = create(&place.part, None).expect("nothing is there");
+        assert_eq!(remove_stale(&place.part).expect_err("it is locked").kind(), ErrorKind::Other);
+        assert!(place.part.exists());
+        drop(file);
+        remove_stale(&place.part).expect("nobody has it");
+        assert!(!place.part.exists());
+    }
 
     #[test]
     fn a_name_is_taken_only_where_there_is_nothing() {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::foot::Hash;
 use crate::link::{Event, Roster};
 use crate::pool::Filled;
+use crate::ports::or_interrupt;
 use crate::proto::WorkerId;
 use crate::proto::hello::{Settled, min_window_feet};
 use crate::proto::receiver::{self, Config, Input, Receiver as Machine};
@@ -25,6 +26,9 @@ use tracing::debug;
 
 /// Messages of one kind that are handled before the state machine is asked again.
 const BUNDLE: usize = 64;
+
+/// How long a sink may take to say that it has succeeded, or was stopped.
+const CLOSING: Duration = Duration::from_millis(100);
 
 /// Where the messages come from, and where the feet go.
 pub(super) struct Inputs {
@@ -65,26 +69,36 @@ pub(super) fn run(
         writer: inputs.writer,
         stats: Arc::clone(stats),
         digest: None,
+        is_closing: false,
         is_delivered: false,
         finished: false,
     };
     let Inputs { begun, events, unpacked, remains, failures, interrupt, .. } = inputs;
     let channels = Channels { events, unpacked, failures, interrupt };
     let met = collect.handle_event(now, first).and(begun);
-    let mut outcome = met.and_then(|()| collect.turn(&channels, clock));
+    let ended = met.and_then(|()| collect.turn(&channels, clock));
+    let mut outcome = ended.map_err(|error| or_interrupt(error, &channels.interrupt));
     collect.show();
     stats.stop();
     // Before the farewell, which takes most of the time that a signal leaves us.
     drop(remains);
+    let is_late = outcome.is_err() && collect.has_succeeded_late();
+    if is_late {
+        outcome = Ok(Delivered { bytes: stats.stream_bytes.now(), digest: None });
+    }
     if let Err(error) = &outcome
         && let Some((code, reason)) = error.farewell()
     {
         collect.machine.abort(code, &reason);
     }
     collect.transmit();
-    match &mut outcome {
-        Ok(delivered) => delivered.digest = collect.digest,
-        Err(error) => collect.roster.farewell(Err(error), &channels.events, &channels.interrupt),
+    if let Ok(delivered) = &mut outcome {
+        delivered.digest = collect.digest;
+    }
+    // Who has heard all of the other end's words, as after a success, has nothing to wait for.
+    if outcome.is_err() || is_late {
+        let leave = outcome.as_ref().map(|_| None);
+        collect.roster.farewell(leave, &channels.events, &channels.interrupt);
     }
     outcome
 }
@@ -106,6 +120,8 @@ struct Collect {
     writer: Writer,
     stats: Arc<Stats>,
     digest: Option<Hash>,
+    /// The sink is to close.
+    is_closing: bool,
     /// The sink has succeeded.
     is_delivered: bool,
     finished: bool,
@@ -241,6 +257,24 @@ impl Collect {
         Ok(())
     }
 
+    /// Whether the sink, which had all that it was to have when the run was ended, has succeeded before it could be
+    /// stopped: then the stream is delivered, whatever had ended the run.
+    fn has_succeeded_late(&mut self) -> bool {
+        let until = Instant::now() + CLOSING;
+        while self.is_closing && !self.is_delivered {
+            match self.writer.reports.recv_deadline(until) {
+                Ok(Report::Written) => {}
+                Ok(report) => {
+                    if self.handle_report(Instant::now(), report).is_err() {
+                        return false;
+                    }
+                }
+                Err(_) => return false,
+            }
+        }
+        self.is_delivered
+    }
+
     /// Tells the state machine how much came in on each connection, whole feet or not.
     fn hear_received(&mut self, now: Instant) {
         for handle in self.roster.handles() {
@@ -275,7 +309,10 @@ impl Collect {
                     }
                 }
                 receiver::Event::Retired { worker } => self.roster.retire(worker),
-                receiver::Event::CloseSink(end) => self.order(Order::Close(end.digest)),
+                receiver::Event::CloseSink(end) => {
+                    self.is_closing = true;
+                    self.order(Order::Close(end.digest));
+                }
                 receiver::Event::Finished => self.finished = true,
                 receiver::Event::Failed(failure) => return Err(self.roster.error(failure)),
             }

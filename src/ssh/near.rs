@@ -45,7 +45,7 @@ pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
     let opened = Opened::open(&config.near, &ports.say)?;
     // Also where it never comes to a stream.
     let remains = opened.remains();
-    let (stats, stop) = (Arc::clone(&ports.stats), ports.stop.clone());
+    let (stats, stop, say) = (Arc::clone(&ports.stats), ports.stop.clone(), ports.say.clone());
     let session = Session::start(&config.command, &order(config), stats, stop)?;
     let patience = config.common().patience;
     let outcome = session
@@ -53,6 +53,8 @@ pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
         .and_then(|place| dests(config, &place, &ports.interrupt))
         .and_then(|dests| carry(config, opened, dests, &session, ports));
     drop(remains);
+    // However long ssh takes to end.
+    say.settle();
     session.finish(&outcome);
     outcome
 }

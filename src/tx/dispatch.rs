@@ -11,6 +11,7 @@ use crate::digest::{StreamDigest, Stretch, is_full};
 use crate::error::Error;
 use crate::link::{Event, Roster};
 use crate::pool::{Filled, Pool};
+use crate::ports::or_interrupt;
 use crate::proto::WorkerId;
 use crate::proto::frame::{End, Frame};
 use crate::proto::hello::Settled;
@@ -68,7 +69,8 @@ pub(super) fn run(
     let Inputs { begun, events, packed, progress, pool, remains, failures, interrupt } = inputs;
     let channels = Channels { events, packed, progress, failures, interrupt };
     let met = dispatch.handle_event(now, first).and(begun);
-    let mut outcome = met.and_then(|()| dispatch.turn(&channels, clock));
+    let ended = met.and_then(|()| dispatch.turn(&channels, clock));
+    let mut outcome = ended.map_err(|error| or_interrupt(error, &channels.interrupt));
     dispatch.show();
     stats.stop();
     // Nothing more is wanted of the source, whatever buffers become free.

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicU8, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
 use std::thread;
@@ -20,13 +20,18 @@ use std::time::{Duration, Instant};
 /// Texts that may wait: a summary block for each of a few signals, and the lines round them.
 const QUEUE: usize = 256;
 
+/// Who ends the process: not clear yet, the run by what came of it, or a signal whose grace is over.
+const NOBODY: u8 = 0;
+const RUN: u8 = 1;
+const GRACE: u8 = 2;
+
 /// Says things to people. Clones share the thread and its queue.
 #[derive(Clone, Debug)]
 pub struct Say {
     queue: Sender<Show>,
     dropped: Arc<AtomicU64>,
-    /// Why the process ends was said.
-    is_last: Arc<AtomicBool>,
+    /// Who ends the process, once that is clear.
+    ender: Arc<AtomicU8>,
     verbosity: Verbosity,
 }
 
@@ -50,7 +55,7 @@ impl Say {
         let counted = Arc::clone(&dropped);
         // Without the thread the queue is disconnected, and `always` writes by itself.
         drop(thread::Builder::new().name("say".into()).spawn(move || write(&shows, &counted)));
-        Say { queue, dropped, is_last: Arc::default(), verbosity: Verbosity::Normal }
+        Say { queue, dropped, ender: Arc::default(), verbosity: Verbosity::Normal }
     }
 
     /// The same, saying as much as this.
@@ -67,14 +72,18 @@ impl Say {
         }
     }
 
-    /// Says why the process ends, unless that was said already: a run that ends by itself may meet
-    /// the limit of its grace. Says whether it was the first.
-    pub fn last(&self, text: &str) -> bool {
-        let is_first = !self.is_last.swap(true, SeqCst);
-        if is_first {
-            self.always(text);
+    /// The run has ended, by itself or in the grace of a signal: from now on the process ends as that says. Does not
+    /// return where the grace was over before.
+    pub fn settle(&self) {
+        let ender = self.ender.compare_exchange(NOBODY, RUN, SeqCst, SeqCst);
+        while ender == Err(GRACE) {
+            thread::park(); // the process is about to end
         }
-        is_first
+    }
+
+    /// The grace of a signal is over: whether it is what ends the process.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.ender.compare_exchange(NOBODY, GRACE, SeqCst, SeqCst).is_ok()
     }
 
     /// Says this unless we are quiet.
@@ -153,12 +162,12 @@ impl Say {
     /// One whose texts are kept, and what they were.
     pub(super) fn kept() -> (Say, impl FnOnce() -> Vec<String>) {
         let (queue, shows) = bounded(8 * QUEUE);
-        let (dropped, is_last) = (Arc::default(), Arc::default());
+        let (dropped, ender) = (Arc::default(), Arc::default());
         let texts = move || {
             let text = |show| if let Show::Text(text) = show { Some(text) } else { None };
             shows.try_iter().filter_map(text).collect()
         };
-        (Say { queue, dropped, is_last, verbosity: Verbosity::Normal }, texts)
+        (Say { queue, dropped, ender, verbosity: Verbosity::Normal }, texts)
     }
 }
 
@@ -169,8 +178,8 @@ mod tests {
     /// A `Say` whose thread is stuck for ever, as on a blocked stderr.
     fn stuck() -> (Say, Receiver<Show>) {
         let (queue, shows) = bounded(2);
-        let (dropped, is_last) = (Arc::default(), Arc::default());
-        (Say { queue, dropped, is_last, verbosity: Verbosity::Normal }, shows)
+        let (dropped, ender) = (Arc::default(), Arc::default());
+        (Say { queue, dropped, ender, verbosity: Verbosity::Normal }, shows)
     }
 
     #[test]
@@ -202,11 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn why_the_process_ends_is_said_once() {
-        let (say, shows) = stuck();
-        assert!(say.last("ended by signal: SIGINT"));
-        assert!(!say.at(Verbosity::Quiet).last("ended by signal: SIGINT"));
-        assert_eq!(shows.try_iter().count(), 1);
+    fn a_run_that_has_ended_is_not_overdue() {
+        let (say, _shows) = stuck();
+        say.at(Verbosity::Quiet).settle();
+        say.settle();
+        assert!(!say.is_overdue());
+        let (say, _shows) = stuck();
+        assert!(say.is_overdue());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::say::Say;
 use crate::error::Error;
 use crate::ignored::is_ignored;
 use crossbeam_channel::after;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::process;
 use std::thread::Builder;
@@ -46,6 +46,8 @@ pub(super) fn listen(
     wanted.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
     // Ctrl-\: it would leave what is begun behind, and the other end waiting.
     wanted.extend((!is_ignored(SIGQUIT)).then_some(SIGQUIT));
+    // `ulimit -t`: the same.
+    wanted.extend((!is_ignored(SIGXCPU)).then_some(SIGXCPU));
     // By itself it would end us without a word; who hears it is told at the write that there is no room.
     wanted.extend((!is_ignored(SIGXFSZ)).then_some(SIGXFSZ));
     wanted.extend(ASKING);
@@ -80,9 +82,10 @@ fn end_after_grace(signal: i32, say: Say) {
     let limit = move || {
         // A channel that gets one message, when the grace is over.
         let _ = after(GRACE).recv();
-        if !say.last(&Error::Signal(signal).report()) {
+        if !say.is_overdue() {
             return; // it has ended by itself, and says so
         }
+        say.always(&Error::Signal(signal).report());
         say.flush(LAST_WORD);
         process::exit(exit_code(signal));
     };

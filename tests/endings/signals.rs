@@ -5,11 +5,11 @@ use super::relay::Relay;
 use super::stream::{feed, put};
 use super::{LONG, MARGIN, at_once};
 use crate::harness::{Summary, until_found};
-use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM};
+use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM, SIGXCPU};
 use std::io::Read;
 use std::net::TcpListener;
 
-const SIGNALS: [Signal; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+const SIGNALS: [Signal; 5] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU];
 
 #[test]
 fn a_signal_ends_both_ends_at_once_while_the_source_is_silent() {
