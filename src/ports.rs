@@ -31,8 +31,8 @@ pub struct Ports<'a> {
     pub(crate) spare: Option<Spare>,
 }
 
-/// How much later than others a signal that came to all may reach us.
-pub(crate) const SIGNAL_LAG: Duration = Duration::from_millis(10);
+/// How much later than the end of a program a signal that came to it and us may be heard.
+const SIGNAL_LAG: Duration = Duration::from_millis(50);
 
 /// Why a run ends that has this error. A program of the user's that ends of a signal which comes to us too, as when a
 /// service is stopped, is not why.

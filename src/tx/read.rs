@@ -11,7 +11,6 @@ use crate::cancel::{Cancel, wait};
 use crate::digest::{ShortFeet, Stretch, is_full};
 use crate::error::Error;
 use crate::pool::{Buffer, Pool};
-use crate::ports::SIGNAL_LAG;
 use crate::proto::flush::Flush;
 use crate::proto::hello::Settled;
 use crate::source::Flow;
@@ -30,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// While a foot waits because enough is packed ahead, this often is looked whether it still must.
 const GLANCE: Duration = Duration::from_millis(2);
+
+/// So much later than the end of the source a signal that came with it has been heard.
+const SIGNAL: Duration = Duration::from_millis(10);
 
 /// What the reader says to the dispatcher.
 #[derive(Debug)]
@@ -125,7 +127,7 @@ impl Reader {
     /// The source has ended; says whether that is the end of the stream. Where a producer died of a signal
     /// that came to us too, as Ctrl-C does to a pipeline, ours is about to be heard, and outranks the end.
     fn finish(&self) -> Result<bool, Error> {
-        match self.cancel.sleep(SIGNAL_LAG) {
+        match self.cancel.sleep(SIGNAL) {
             Ok(true) => Ok(false),
             _ => self.source.finish(&self.cancel),
         }
