@@ -167,6 +167,17 @@ fn a_run_that_is_over_has_no_more_news() {
 }
 
 #[test]
+fn why_the_other_end_is_still_waited_for_is_told_after_the_end_too() {
+    let mut story = Story::new(&["a:1"]);
+    story.up(A);
+    story.tell(Fact::Over);
+    story.tell(Fact::Unheard("--source: exit status 3".into()));
+    story.down(A);
+    story.pass(60_000);
+    assert_eq!(story.said(), ["0 still telling the other end: --source: exit status 3"]);
+}
+
+#[test]
 fn where_this_end_listens_links_are_named_by_the_other_ends_address() {
     let mut story = Story::new(&[]);
     story.pass(60_000);
