@@ -8,6 +8,7 @@ mod explain;
 mod keys;
 mod levels;
 mod manual;
+mod packing;
 mod prbs;
 mod report;
 mod shaping;
@@ -21,17 +22,17 @@ use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
 use levels::join_levels;
+use packing::{PACKING, PackingArgs, packaging};
 use prbs::PrbsArgs;
 use report::ReportArgs;
 use shaping::ShapingArgs;
 use ssh::SshArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use values::{Patience, parse_foot_size, parse_level, parse_name, parse_patience};
+use values::{Patience, parse_name, parse_patience};
 use viamillipede::config::bytes::parse_bytes;
 use viamillipede::config::min_window_feet;
-use viamillipede::config::{self, Command, Common, Dest, Listen, Packaging, Packing, Rendezvous};
-use viamillipede::config::{DEFAULT_FOOT_BYTES, MIN_FOOT_BYTES};
+use viamillipede::config::{self, Command, Common, Dest, Listen, MIN_FOOT_BYTES, Rendezvous};
 use viamillipede::config::{ProgressMode, Records, Verbosity, Workers};
 use viamillipede::error::Error;
 use viamillipede::prbs::Prbs;
@@ -234,7 +235,6 @@ struct KeygenArgs {
 }
 
 const CONNECTIONS: &str = "Connections";
-const PACKING: &str = "Packing";
 
 /// What `rx` has of packing and of rates is for the transmitter that it starts.
 fn of_the_far_end(argument: Arg) -> Arg {
@@ -255,27 +255,6 @@ struct ConnectionArgs {
     /// [default: 4]
     #[arg(long, value_name = "N|auto", value_parser = Workers::parse)]
     workers: Option<Workers>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = PACKING)]
-struct PackingArgs {
-    /// Compress with zstd, levels -7 to 19; the next argument is LEVEL only if it is an integer
-    #[arg(short = 'z', long, value_name = "LEVEL", value_parser = parse_level)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "3")]
-    zstd: Option<i32>,
-    /// Compress with lz4
-    #[arg(long, conflicts_with = "zstd")]
-    lz4: bool,
-    /// Compress not at all or with zstd, each foot by what holds the stream up now
-    #[arg(long, conflicts_with_all = ["zstd", "lz4"])]
-    adapt: bool,
-    /// The work block: a power of two, 64KiB to 16MiB [default: 1MiB]
-    #[arg(long, value_name = "BYTES", value_parser = parse_foot_size)]
-    foot_size: Option<u32>,
-    /// Expected size of the stream, for percent and ETA only
-    #[arg(short, long, value_name = "BYTES", value_parser = parse_bytes)]
-    size: Option<u64>,
 }
 
 #[derive(Args)]
@@ -320,20 +299,6 @@ enum When {
     Auto,
     Always,
     Never,
-}
-
-impl PackingArgs {
-    /// A receiver does not pack, unless it starts the transmitter too.
-    fn refuse(&self) -> Result<(), Error> {
-        let said = [
-            ("--zstd", self.zstd.is_some()),
-            ("--lz4", self.lz4),
-            ("--adapt", self.adapt),
-            ("--foot-size", self.foot_size.is_some()),
-            ("--size", self.size.is_some()),
-        ];
-        ssh::refuse_said(&said, "without --ssh the transmitter is told")
-    }
 }
 
 fn tx(args: TxArgs) -> Result<Unkeyed, Error> {
@@ -402,17 +367,6 @@ fn rendezvous(
         Some(_) => Err(Error::usage("--workers", "this end waits for connections")
             .with_hint("say --workers at the end that dials")),
     }
-}
-
-fn packaging(args: &PackingArgs) -> Packaging {
-    let packing = match args.zstd {
-        Some(level) => Packing::Zstd(level),
-        None if args.lz4 => Packing::Lz4,
-        None if args.adapt => Packing::Adapt,
-        None => Packing::None,
-    };
-    let foot_bytes = args.foot_size.unwrap_or(DEFAULT_FOOT_BYTES);
-    Packaging { packing, foot_bytes, size: args.size }
 }
 
 fn common(args: CommonArgs, least_feet: u64, foot_bytes: u32) -> Result<Common, Error> {

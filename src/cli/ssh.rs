@@ -4,9 +4,10 @@
 
 use super::ends::{InputArgs, OutputArgs};
 use super::keys::Unkeyed;
+use super::packing::{PackingArgs, packaging};
 use super::shaping::ShapingArgs;
-use super::{CommonArgs, ConnectionArgs, PackingArgs, common, packaging};
-use clap::{Args, ValueEnum};
+use super::{CommonArgs, ConnectionArgs, common};
+use clap::{Args, ValueEnum, ValueHint};
 use viamillipede::config::MIN_FOOT_BYTES;
 use viamillipede::config::split_words;
 use viamillipede::config::{

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::time::Duration;
-use viamillipede::config::{Input, Output, Task};
+use viamillipede::config::{Input, Output, Packaging, Packing, Task};
 use viamillipede::key::{Key, KeySource};
 
 fn request(line: &str) -> Result<Request, Error> {
