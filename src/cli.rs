@@ -69,7 +69,7 @@ pub enum Request {
 
 /// Reads the arguments of the process, its own name first.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
-    let arguments = join_levels(arguments);
+    let arguments = join_levels(ask_once(arguments));
     refuse_keys(&arguments)?;
     let line = match Line::try_parse_from(arguments) {
         Ok(line) => line,
@@ -89,6 +89,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         Sub::Man { dir } => Ok(Request::Man(manual::pages(Line::command())?, dir)),
         Sub::Remote { stdio: _ } => Ok(Request::Remote),
     }
+}
+
+/// `help --help` is help, as `help` is (clap has it for a command called `--help`).
+fn ask_once(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|command| command == "help") {
+        arguments.retain(|argument| argument != "--help" && argument != "-h");
+    }
+    arguments
 }
 
 // With the margin of a man page no line is longer than a terminal of 80 columns is wide.

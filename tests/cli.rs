@@ -186,6 +186,15 @@ fn help_and_version_go_to_stdout() {
     }
 }
 
+#[test]
+fn help_has_help_like_any_command() {
+    for (asked, as_asked) in [("help --help", "--help"), ("help tx -h", "tx --help")] {
+        let [shown, expected] = [run(asked), run(as_asked)];
+        assert_eq!(shown.status.code(), Some(0), "{asked}");
+        assert!(shown.stdout == expected.stdout && shown.stderr.is_empty(), "{asked}");
+    }
+}
+
 /// `-V` for programs, `--version` for reports of bugs.
 #[test]
 fn a_version_tells_what_was_built_and_a_short_one_does_not() {
