@@ -17,7 +17,9 @@ mod values;
 
 pub use keys::Unkeyed;
 
-use clap::{Arg, ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint,
+};
 use clap_complete::Shell;
 use ends::{FarInputArgs, FarOutputArgs, InputArgs, OutputArgs};
 use keys::{KeyArgs, refuse_keys};
@@ -159,6 +161,7 @@ enum Sub {
     /// Print the manual's first page, or write all its pages into a folder
     Man {
         /// An existing folder, such as ~/.local/share/man/man1
+        #[arg(value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
     },
     /// The far end of --ssh

@@ -1,6 +1,7 @@
 //! All integration tests, as one binary.
 
 mod cli;
+mod completions;
 mod embedded;
 mod endings;
 mod fuzzed;

@@ -3,7 +3,7 @@
 //! Knows which of them cannot go together. Does not open anything.
 
 use super::ssh::only_with_ssh;
-use clap::Args;
+use clap::{Args, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use viamillipede::config::{Input, Output};
@@ -22,6 +22,7 @@ pub(super) struct InputArgs {
     /// stdin, the end of that counts only when CMD exits with 0, each part of a pipeline too where
     /// `sh` has pipefail
     #[arg(long, value_name = "CMD", conflicts_with = "input")]
+    #[arg(value_hint = ValueHint::CommandString)]
     source: Option<OsString>,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct OutputArgs {
     /// Run COMMAND once the ends have met, and write to its stdin; its own stdout is ours. It must
     /// take all of the stream and exit with 0, and is killed before it could take a part for the
     /// whole
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }
 
@@ -52,6 +53,7 @@ pub(super) struct FarInputArgs {
     /// With --ssh: run CMD with `sh -c` on HOST and transmit what it writes; it counts only when CMD exits
     /// with 0
     #[arg(long, value_name = "CMD", conflicts_with = "input")]
+    #[arg(value_hint = ValueHint::CommandString)]
     source: Option<OsString>,
 }
 
@@ -67,7 +69,7 @@ pub(super) struct FarOutputArgs {
     force: bool,
     /// With --ssh: run COMMAND on HOST and write to its stdin; its arguments arrive as they are, without
     /// any shell, and its stdout goes to stderr here
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Does not know what the options are, nor where pages are kept.
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use std::io::{self, Write};
@@ -15,6 +15,7 @@ const SOURCE: &str = concat!("viamillipede ", env!("CARGO_PKG_VERSION"));
 pub(super) fn completions(shell: Shell, line: &Command) -> String {
     // clap_complete offers hidden commands too.
     let shown = line.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let shown = shown.map(|command| command.mut_args(|argument| with_hint(shell, argument)));
     let mut line = Command::new("viamillipede")
         .version(env!("CARGO_PKG_VERSION"))
         .args(line.get_arguments().cloned())
@@ -22,6 +23,22 @@ pub(super) fn completions(shell: Shell, line: &Command) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut line, "viamillipede", &mut script);
     String::from_utf8_lossy(&script).into_owned()
+}
+
+/// An option that says what its value is: a file, or nothing that a shell could know, for which clap_complete would
+/// offer files.
+fn with_hint(shell: Shell, argument: Arg) -> Arg {
+    if !argument.get_action().takes_values() || !argument.get_possible_values().is_empty() {
+        return argument;
+    }
+    match argument.get_value_hint() {
+        // Only of these does bash know that they may be folders, and have blanks in them.
+        ValueHint::AnyPath => argument.value_hint(ValueHint::FilePath),
+        ValueHint::Unknown => argument.value_hint(ValueHint::Other),
+        // The other shells know hosts.
+        ValueHint::Hostname if shell == Shell::Bash => argument.value_hint(ValueHint::Other),
+        _ => argument,
+    }
 }
 
 /// Each page of section 1 with the name of its file: of the program first, then of each command.

@@ -23,10 +23,11 @@ const PROGRAM: &str = "viamillipede";
 pub(super) struct SshArgs {
     /// Start the other end on HOST through ssh; DESTs are other addresses of HOST then, port 0 the
     /// one that it picks. What is not direct TCP goes through ssh; neither needs a key
-    #[arg(long, value_name = "[USER@]HOST")]
+    #[arg(long, value_name = "[USER@]HOST", value_hint = ValueHint::Hostname)]
     ssh: Option<String>,
     /// The ssh to use, with its arguments [default: ssh]
     #[arg(short = 'e', long, value_name = "CMD", value_parser = parse_command)]
+    #[arg(value_hint = ValueHint::CommandString)]
     ssh_command: Option<Words>,
     /// viamillipede on HOST, as the shell there reads it [default: viamillipede]
     #[arg(long, value_name = "PROGRAM")]
