@@ -73,10 +73,13 @@ pub enum Request {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
     let arguments = join_levels(ask_once(arguments));
     refuse_keys(&arguments)?;
-    let line = match Line::try_parse_from(arguments) {
+    let line = match Line::try_parse_from(&arguments) {
         Ok(line) => line,
         Err(error) => return explain::explain(&error).map(Request::Show),
     };
+    if line.command.takes_program() {
+        ends::refuse_no_command(&arguments)?;
+    }
     let run = |run| Request::Run(Box::new(run));
     match line.command {
         Sub::Tx(args) => tx(args).map(run),
@@ -170,6 +173,16 @@ enum Sub {
         #[arg(long, required = true)]
         stdio: bool,
     },
+}
+
+impl Sub {
+    /// Whether what is behind `--` is run by one of the ends.
+    fn takes_program(&self) -> bool {
+        match self {
+            Sub::Tx(args) => args.ssh.is_asked(),
+            sub => matches!(sub, Sub::Rx(_) | Sub::Loop(_)),
+        }
+    }
 }
 
 #[derive(Args)]

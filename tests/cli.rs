@@ -142,6 +142,10 @@ fn every_usage_error_has_one_shape() {
         ("rx --plain -o f 5000 -- cat", "--output: cannot go with a COMMAND (cat)"),
         ("rx --plain --force 5000", "--force: there is no --output"),
         ("loop --force -- cat", "--force: there is no --output"),
+        ("rx --plain 5000 --", "COMMAND: missing\nhint: after -- there is none; "),
+        ("loop --", "COMMAND: missing"),
+        ("tx --ssh h --", "COMMAND: missing"),
+        ("rx --ssh h -i f --", "COMMAND: missing"),
     ];
     for (line, expected) in wrong {
         let said = complaint(line);
@@ -152,6 +156,16 @@ fn every_usage_error_has_one_shape() {
 #[test]
 fn options_that_cannot_go_together_are_not_told_whose_they_are() {
     assert!(!complaint("tx --plain --adapt --zstd 3 h:1").contains("--adapt is for"));
+}
+
+/// As `-- "$COMMAND"` is without COMMAND.
+#[test]
+fn an_empty_word_is_no_command() {
+    for line in ["rx --plain 5000 --", "loop --", "tx --ssh h --", "rx --ssh h -i f --"] {
+        let said = output(line.split(' ').chain([""]));
+        let (code, said) = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
+        assert!(code == Some(2) && said.contains("COMMAND: missing\nhint: "), "{line}: {said}");
+    }
 }
 
 #[test]

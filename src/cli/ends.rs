@@ -103,6 +103,9 @@ impl InputArgs {
 
 impl OutputArgs {
     pub(super) fn read(self) -> Result<Output, Error> {
+        if self.command.first().is_some_and(|program| program.is_empty()) {
+            return Err(no_command());
+        }
         if self.force && self.output.is_none() {
             let hint = "--output names the file that may be replaced";
             return Err(Error::usage("--force", "there is no --output").with_hint(hint));
@@ -120,6 +123,20 @@ impl OutputArgs {
             None => Ok(Output::Command(self.command)),
         }
     }
+}
+
+/// Refuses a `--` with nothing behind it, of which clap says nothing: somebody meant a COMMAND, and the stream
+/// would go elsewhere.
+pub(super) fn refuse_no_command(arguments: &[OsString]) -> Result<(), Error> {
+    match arguments.iter().position(|argument| argument == "--") {
+        Some(dashes) if dashes + 1 == arguments.len() => Err(no_command()),
+        _ => Ok(()),
+    }
+}
+
+fn no_command() -> Error {
+    let hint = "after -- there is none; in a script, see that its variable is set";
+    Error::usage("COMMAND", "missing").with_hint(hint)
 }
 
 /// Nothing that is for the end where a stream comes from.
