@@ -112,6 +112,9 @@ fn suggestion(error: &clap::Error) -> String {
     let typed = told(error, ContextKind::InvalidArg)
         .or_else(|| told(error, ContextKind::InvalidSubcommand))
         .unwrap_or_default();
+    if ["--version", "-V", "version"].contains(&typed.as_str()) {
+        return "viamillipede --version tells it".into();
+    }
     let is_unknown = error.kind() == ErrorKind::UnknownArgument;
     if let Some(owners) = owners(&typed).filter(|_| is_unknown) {
         return format!("{typed} is for {owners}");
