@@ -148,6 +148,7 @@ enum Sub {
     #[command(after_help = EXAMPLES, mut_args(of_the_far_end))]
     Rx(RxArgs),
     /// Both ends in this process over 127.0.0.1
+    #[command(mut_args(of_one_process))]
     Loop(LoopArgs),
     /// Make a key for both ends
     Keygen(KeygenArgs),
@@ -267,6 +268,17 @@ fn of_the_far_end(argument: Arg) -> Arg {
         (Some(PACKING), _) | (_, "rate" | "congestion") => {
             argument.help_heading("Of the transmitter, with --ssh")
         }
+        _ => argument,
+    }
+}
+
+/// What `loop` has for the sake of scripts that try a line with it: it needs no word between its ends.
+fn of_one_process(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "key_file" => argument
+            .help("Take the key in FILE; without it `loop` makes one, which nobody has to know"),
+        "plain" => argument.help("Neither encryption nor authentication between the two ends"),
+        "name" => argument.help("A label for the stream, which --stats and --metrics repeat"),
         _ => argument,
     }
 }

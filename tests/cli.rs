@@ -270,6 +270,19 @@ fn help_names_every_option_and_shows_examples() {
     }
 }
 
+/// Both ends are one process, which makes their key.
+#[test]
+fn help_of_loop_speaks_of_no_other_end_that_must_hear_of_something() {
+    let shown = String::from_utf8(run("loop --help").stdout).expect("UTF-8 on stdout");
+    let options = ["--key-file", "--plain", "--name"];
+    assert!(options.iter().all(|option| shown.contains(option)), "{shown}");
+    for wrong in ["an end that waits", "must be said at both ends", "Must be the same at both ends"]
+    {
+        let one_line: String = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(!one_line.contains(wrong), "{wrong}: {shown}");
+    }
+}
+
 #[test]
 fn a_pseudo_random_stream_is_made_and_verified() {
     let made = run("prbs --seed 5 --size 3MB");
