@@ -4,7 +4,8 @@
 //! how an error came about: whoever makes one names the thing it happened to.
 
 use nix::sys::signal::Signal;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use thiserror::Error;
 
 /// The reason why a run ended without success.
@@ -98,6 +99,21 @@ impl Error {
     /// An error of the system, met at `what`.
     pub fn io(what: impl Into<String>, source: io::Error) -> Error {
         Error::Io { what: what.into(), source }
+    }
+
+    /// An error of the system, met where this new file was to be made, which `option` names (none: "").
+    ///
+    /// Where its folder is missing the system says no more than that there is no such file, as if it had to be
+    /// there.
+    pub fn making(option: &str, path: &Path, source: io::Error) -> Error {
+        let is_lost = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let (what, source) = match path.parent().filter(is_lost) {
+            Some(folder) if source.kind() == ErrorKind::NotFound => {
+                (folder, io::Error::new(ErrorKind::NotFound, "no such folder"))
+            }
+            _ => (path, source),
+        };
+        Error::io(format!("{option} {}", what.display()).trim_start(), source)
     }
 
     /// A usage error without a hint.
@@ -227,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_cause_outranks_its_consequences() {
-        let full = || Error::io("stdout", io::ErrorKind::StorageFull.into());
+        let full = || Error::io("stdout", ErrorKind::StorageFull.into());
         let lost = || Error::PeerLost { what: "h:1".into(), cause: "reset".into() };
         assert_eq!(lost().or_graver(full()).exit_code(), 1);
         assert_eq!(full().or_graver(lost()).exit_code(), 1);

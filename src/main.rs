@@ -70,7 +70,7 @@ fn man(pages: &[(String, String)], dir: Option<&Path>) -> Result<(), Error> {
     let Some(dir) = dir else { return show(&pages[0].1) };
     for (name, page) in pages {
         let path = dir.join(name);
-        fs::write(&path, page).map_err(|error| Error::io(path.display().to_string(), error))?;
+        fs::write(&path, page).map_err(|error| Error::making("", &path, error))?;
     }
     Ok(())
 }

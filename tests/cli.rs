@@ -110,9 +110,9 @@ fn every_usage_error_has_one_shape() {
         ("tx --plain --key-file f h:1", "--plain: cannot go with --key-file"),
         ("rx --key-file f --plain 5000", "cannot go with"),
         ("tx --key-file", "--key-file: a value is missing"),
-        ("tx --key-file /nowhere/key h:1", "key file /nowhere/key: No such file or directory"),
-        ("rx --key-file / 5000", "key file /: Is a directory"),
-        ("loop --key-file /nowhere/key", "key file /nowhere/key: No such file"),
+        ("tx --key-file /nowhere/key h:1", "--key-file /nowhere/key: No such file or directory"),
+        ("rx --key-file / 5000", "--key-file /: Is a directory"),
+        ("loop --key-file /nowhere/key", "--key-file /nowhere/key: No such file"),
         ("keygen one two", "two: unknown here"),
         ("report", "STATS: missing"),
         ("report one two", "two: unknown here: one argument too many"),
@@ -176,6 +176,28 @@ fn a_name_has_a_limit() {
     let longest = "n".repeat(255);
     assert!(complaint(&format!("tx --name {longest} h:1")).contains("--plain"));
     assert!(complaint(&format!("tx --name {longest}n h:1")).contains("256 bytes, more than 255"));
+}
+
+/// What the system says of a file whose folder is missing would be no news.
+#[test]
+fn a_folder_that_is_missing_is_named() {
+    for (line, said) in [
+        ("loop -o nowhere/there/x", "nowhere/there: no such folder"),
+        ("loop --stats nowhere/x", "--stats nowhere: no such folder"),
+        ("loop --metrics nowhere/x", "--metrics nowhere: no such folder"),
+        ("loop --stats tests", "--stats tests: Is a directory"),
+        ("man nowhere", "nowhere: no such folder"),
+        ("keygen nowhere/x", "nowhere: no such folder"),
+        ("report testdata/stats/unplugged.jsonl -o nowhere/x", "nowhere: no such folder"),
+    ] {
+        let output = run(line);
+        let heard = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), heard),
+            (Some(1), format!("viamillipede: {said}\n")),
+            "{line}"
+        );
+    }
 }
 
 #[cfg(unix)]

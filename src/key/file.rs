@@ -21,7 +21,7 @@ const MAX_FILE_BYTES: usize = 8 * text::TEXT_CHARS;
 /// Reads the key in this file, or in the pipe of a process substitution. A key that is missing, cannot
 /// be read or could be read by others is a usage error.
 pub fn read(path: &Path) -> Result<Key, Error> {
-    let what = || format!("key file {}", path.display());
+    let what = || format!("--key-file {}", path.display());
     let unreadable = |error| Error::usage(what(), crate::error::plain(&error));
     let file = File::open(path).map_err(unreadable)?;
     // Of what was opened, so that it cannot be another file by now.
@@ -45,7 +45,7 @@ pub fn create(path: &Path, key: &Key) -> Result<(), Error> {
     let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
     let file = file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => failed(io::Error::other("exists already, and is left so")),
-        _ => failed(error),
+        _ => Error::making("", path, error),
     })?;
     write_new(file, key).map_err(|error| {
         // It is ours, and no use. That it cannot even be removed is not the first thing to say.
@@ -176,6 +176,6 @@ mod tests {
         assert!(missing.to_string().ends_with("key: No such file or directory"), "{missing}");
         assert_eq!(read(folder.path()).expect_err("a folder").exit_code(), 2);
         let endless = read(Path::new("/dev/zero")).expect_err("no key").to_string();
-        assert_eq!(endless, "key file /dev/zero: much longer than a key");
+        assert_eq!(endless, "--key-file /dev/zero: much longer than a key");
     }
 }

@@ -74,6 +74,9 @@ impl Part {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Err(of_part(why_taken(&part)));
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::making("", &path, error));
+            }
             // FILE itself may be just short enough; or another one was quicker.
             Err(error) if matches!(error.kind(), ErrorKind::InvalidFilename | ErrorKind::Other) => {
                 return Err(of_part(error));

@@ -145,7 +145,7 @@ impl Lines {
         // A FIFO without a reader must not hold us up either.
         let mut options = OpenOptions::new();
         options.append(true).create(true).custom_flags(nix::libc::O_NONBLOCK);
-        let file = options.open(path).map_err(|error| Error::io(&name, error))?;
+        let file = options.open(path).map_err(|error| Error::making("--stats", path, error))?;
         Ok(Lines { name, file, rest: Vec::new() })
     }
 
@@ -203,17 +203,18 @@ impl Page {
         let mut fresh = name.to_owned();
         fresh.push(format!(".{}", std::process::id()));
         let page = Page { path: path.into(), fresh: path.with_file_name(fresh) };
-        page.replace("")?;
+        page.write("").map_err(|error| Error::making("--metrics", path, error))?;
         Ok(page)
     }
 
     fn replace(&self, text: &str) -> Result<(), Error> {
+        self.write(text).map_err(|error| Error::io(self.path.display().to_string(), error))
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
         let written =
             fs::write(&self.fresh, text).and_then(|()| fs::rename(&self.fresh, &self.path));
-        written.map_err(|error| {
-            drop(fs::remove_file(&self.fresh));
-            Error::io(self.path.display().to_string(), error)
-        })
+        written.inspect_err(|_| drop(fs::remove_file(&self.fresh)))
     }
 }
 

@@ -116,7 +116,7 @@ fn devices_and_fifos_are_written_in_place() {
     }
     assert_eq!(reader.join().expect("the bytes are right"), BYTES);
     refused(folder.path(), &["--force"], ": is a directory");
-    refused(&folder.path().join("none/FILE"), &[], "No such file");
+    refused(&folder.path().join("none/FILE"), &[], "none: no such folder");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn names_that_lead_nowhere_are_refused_at_the_start() {
     refused(&ring, &["--force"], "ring: Too many levels of symbolic links");
     #[cfg(target_os = "linux")]
     refused(Path::new("/sys/FILE"), &[], "/sys/FILE: ");
-    refused(&folder.path().join("missing/FILE"), &[], "missing/FILE: No such file or directory");
+    refused(&folder.path().join("missing/FILE"), &[], "missing: no such folder");
     // Its own name is not too long.
     let long = "F".repeat(253);
     refused(&folder.path().join(&long), &[], &format!("{long}.part: File name too long"));

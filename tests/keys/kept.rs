@@ -45,7 +45,7 @@ fn keygen_refuses_to_overwrite_and_says_what_failed() {
     assert!(said.contains("key: exists already, and is left so"), "{said}");
     assert_eq!(fs::read_to_string(&path).expect("it is there"), "precious");
     let said = failure(&keygen("", &folder.path().join("nowhere/key")));
-    assert!(said.contains("nowhere/key: No such file or directory"), "{said}");
+    assert!(said.contains("/nowhere: no such folder"), "{said}");
     // A key is longer than such a file may be; what there is of it is taken away.
     let small = folder.path().join("small");
     let output = keygen("trap '' XFSZ; ulimit -f 0", &small);
@@ -76,7 +76,7 @@ fn a_key_file_that_others_could_read_is_refused() {
     let is_refused = |remedy: &str| {
         let said = refused(keyless(&line), &key);
         assert!(
-            said.contains(&format!("key file {}: others can read it", path.display())),
+            said.contains(&format!("--key-file {}: others can read it", path.display())),
             "{said}"
         );
         assert!(said.contains(&format!("hint: {remedy} {}", path.display())), "{said}");
@@ -114,6 +114,6 @@ fn a_file_without_a_key_is_told_for_what_it_is() {
         fs::write(&path, text).expect("a file");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
         let said = refused(keyless(&format!("tx --key-file {} h:1", path.display())), &key);
-        assert!(said.contains(&format!("key file {}: {cause}", path.display())), "{said}");
+        assert!(said.contains(&format!("--key-file {}: {cause}", path.display())), "{said}");
     }
 }
