@@ -13,6 +13,9 @@ use std::time::Instant;
 
 /// Most links that have a lane of their own; the others share one.
 const LANES: usize = 8;
+/// Most bytes a second of a connection that carries nothing: with these a link is idle, with more it is one that is
+/// held back, and has had nothing to write at this moment only.
+const HEARTBEATS: f64 = 250.0;
 /// So much of a link's name is shown.
 const NAME: usize = 28;
 
@@ -108,7 +111,7 @@ impl Row {
         };
         let state = match (self.live, self.busy) {
             (0, _) => "down".into(),
-            (_, 0) => "idle".into(),
+            (live, 0) if self.rate <= HEARTBEATS * live as f64 => "idle".into(),
             (live, busy) => format!("{busy} of {live} busy"),
         };
         let mut line = format!("{shown}: {}, {state}", figures::rate(self.rate));
@@ -152,8 +155,17 @@ mod tests {
             "a-name-that-is-much-too-lon…: 0 B/s, down",
         ];
         assert_eq!(lanes.lines(), expected);
-        stats.leave(WorkerId(3));
+        row.set_state(WorkerState::Idle);
         lanes.sample(start + Duration::from_secs(3), stats.links());
+        assert!(
+            lanes.lines()[0].contains("667 kB/s, 0 of 1 busy"),
+            "it waits: {:?}",
+            lanes.lines()
+        );
+        lanes.sample(start + Duration::from_secs(9), stats.links());
+        assert!(lanes.lines()[0].contains("0 B/s, idle"), "nothing flows: {:?}", lanes.lines());
+        stats.leave(WorkerId(3));
+        lanes.sample(start + Duration::from_secs(10), stats.links());
         assert!(
             lanes.lines()[0].ends_with("down, 3 segments again"),
             "what it has carried stays: {:?}",
