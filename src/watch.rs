@@ -129,7 +129,7 @@ impl Watch {
         if let Some(elapsed) = snapshot.elapsed {
             let bottleneck = watcher.as_ref().map_or_else(
                 || snapshot.bottleneck.to_string(),
-                |watcher| watcher.bottleneck(&snapshot),
+                |watcher| watcher.bottleneck(&snapshot, failure),
             );
             let line = summary::last_line(&snapshot, elapsed, &bottleneck, failure);
             self.say.note(&line);
@@ -235,15 +235,19 @@ impl Watcher {
 
     fn say_how_it_stands(&self) {
         let snapshot = self.stats.snapshot();
-        let (workers, bottleneck) = (self.stats.workers(), self.bottleneck(&snapshot));
+        let (workers, bottleneck) = (self.stats.workers(), self.bottleneck(&snapshot, None));
         self.say.always(&summary::block(&snapshot, self.rates(), &bottleneck, &workers));
     }
 
-    /// What was the bottleneck for most of the time, and why; none in a run too short to be looked at.
-    fn bottleneck(&self, snapshot: &Snapshot) -> String {
+    /// What was the bottleneck for most of the time, and why; none in a run too short to be looked at. A run that
+    /// failed had another reason, beside which advice would only distract; who interrupts one may have found it slow.
+    fn bottleneck(&self, snapshot: &Snapshot, failure: Option<&Error>) -> String {
         let Some((most, share)) = self.tally.most_frequent() else {
             return "none (too short a run to tell)".to_owned();
         };
+        if !failure.is_none_or(|failure| matches!(failure, Error::Signal(_))) {
+            return most.to_string();
+        }
         let links: Vec<LinkRow> = self.stats.links().into_values().collect();
         let processors = self.processors.as_ref().and_then(Processors::load);
         let seen = evidence::Seen { share, links: &links, processors };

@@ -78,6 +78,25 @@ fn quiet_ends_say_only_what_must_be_said() {
     assert_eq!(pair.tx.said(), "");
 }
 
+/// What held up a run that failed is its failure; one that was interrupted may have been too slow for somebody.
+#[test]
+fn a_run_that_failed_has_no_advice() {
+    for (is_full_disk, told) in [(true, "bottleneck: source\n"), (false, "bottleneck: source (it")]
+    {
+        let mut end = End::start("loop --plain -o /dev/full --stats -");
+        // By then the source was looked at ten times.
+        end.hears(|said| said.contains("\"bottleneck\":\"source\"").then_some(()));
+        if is_full_disk {
+            end.stdin.as_mut().expect("a pipe").write_all(b"stream").expect("it reads");
+            assert_eq!(end.code(), 1);
+        } else {
+            end.signal(Signal::SIGINT);
+            assert_eq!(end.code(), 130);
+        }
+        assert!(end.said().contains(told), "{}", end.said());
+    }
+}
+
 /// Off a terminal progress is a plain line now and then: none in a short run unless the full battery
 /// has the time for one.
 #[test]
