@@ -60,6 +60,23 @@ fn what_the_terminal_echoes_leaves_no_line_of_the_bar_behind() {
     assert!(shown.starts_with("viamillipede: not delivered; "), "{shown}");
 }
 
+/// `^C` comes behind the last line that was drawn, which fills one or the other of these terminals.
+#[test]
+fn what_is_echoed_behind_a_full_line_leaves_none_behind_either() {
+    side_by_side(28..46, |columns| {
+        let mut terminal = Terminal::new(columns);
+        let mut end = run("", &terminal, "xterm");
+        terminal.shows(|screen| screen.contains("from 127.0.0.1: "));
+        terminal.stop(&mut end);
+        terminal.write("^C");
+        end.signal(Signal::SIGINT);
+        end.signal(Signal::SIGCONT);
+        terminal.shows(|screen| screen.replace('\n', "").ends_with("SIGINT"));
+        let shown = terminal.contents();
+        assert!(shown.starts_with("viamillipede: not delivered;"), "{columns} columns: {shown}");
+    });
+}
+
 #[test]
 fn several_links_have_a_line_each() {
     let mut terminal = Terminal::new(120);

@@ -13,8 +13,11 @@ use std::io;
 const REDRAWS: u8 = 5;
 /// What stands before a link's line.
 const LANE_INDENT: &str = "  ";
-/// A terminal of fewer columns is narrow.
-const NARROW: usize = 72;
+/// Columns that stay free at the end of each line: a terminal that echoes `^C` there would begin another line, of which
+/// whoever clears the bar would not know.
+const ECHO: usize = 2;
+/// A terminal with fewer columns than these for text is narrow.
+const NARROW: usize = 70;
 
 /// The bar on the terminal.
 pub(super) struct Bar {
@@ -29,7 +32,7 @@ impl Bar {
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), REDRAWS);
         let bar = ProgressBar::with_draw_target(first.expected_bytes, target);
         let (template, beside) = match first.expected_bytes {
-            Some(_) if screen::size().0 < NARROW => ("{msg}", 0),
+            Some(_) if columns() < NARROW => ("{msg}", 0),
             Some(_) => ("[{bar:10}] {msg}", 13),
             None => ("{spinner} {msg}", 2),
         };
@@ -44,7 +47,7 @@ impl Bar {
             return;
         }
         let Picture { stream_bytes, text, short, lanes, .. } = picture;
-        let (columns, _) = screen::size();
+        let columns = columns();
         let mut lines = if columns < NARROW {
             fitting(&short, " ", columns - self.beside)
         } else {
@@ -66,6 +69,11 @@ impl Bar {
     pub(super) fn clear(self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Columns that may be drawn on.
+fn columns() -> usize {
+    screen::size().0 - ECHO
 }
 
 fn style(template: &str) -> ProgressStyle {
