@@ -5,6 +5,7 @@
 
 pub mod bytes;
 mod defaults;
+pub mod files;
 pub mod place;
 pub mod rate;
 pub mod ssh;
@@ -225,6 +226,16 @@ impl Command {
                 Near::Tx(tx) => (Some(&tx.input), None),
                 Near::Rx(rx) => (None, Some(&rx.output)),
             },
+        }
+    }
+
+    /// What the end in this process knows, as every end does.
+    pub fn common(&self) -> &Common {
+        match self {
+            Command::Tx(tx) => &tx.common,
+            Command::Rx(rx) => &rx.common,
+            Command::Loop(both) => &both.common,
+            Command::Ssh(pair) => pair.common(),
         }
     }
 

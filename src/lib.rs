@@ -87,7 +87,7 @@
 //! - `proto`: the protocol, free of I/O: frames, hello, and the two state machines.
 //! - `link`: connections, the same for either role; `net` and `cancel`: sockets and waiting;
 //!   `pool`, `team`: buffers and threads with a memory.
-//! - [`source`] and [`sink`]: where a stream comes from and where it goes: `stdio`, files (`output`),
+//! - [`source`] and [`sink`]: where a stream comes from and where it goes: `stdio`, files (`output`; `files`: which is which),
 //!   programs (`command` and its [`guardian`]).
 //! - [`tx`] and [`rx`]: the two ends, in the order of the pipeline; [`both`]: both in one process; [`Ports`]: what
 //!   they are given beside.
@@ -135,6 +135,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod digest;
 pub mod error;
+mod files;
 #[doc(hidden)]
 pub mod foot;
 mod ignored;

@@ -7,6 +7,7 @@
 mod part;
 
 use crate::error::Error;
+use crate::files::target;
 use crate::pipe;
 use crate::sink::Sink;
 use part::Part;
@@ -49,24 +50,6 @@ fn open_in_place(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).open(path)?;
     pipe::widen(&file);
     Ok(file)
-}
-
-/// What a name leads to through symbolic links, whether there is anything or not: as for `cp`, the link
-/// stays, and what it leads to is written.
-fn target(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(path) {
-            // There is no ring of links, or the error would have been another.
-            Ok(link) => target(&folder(path).join(link)),
-            Err(_) => Ok(path.to_owned()),
-        },
-        found => found,
-    }
-}
-
-/// The folder that a name is in.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A device or FIFO.

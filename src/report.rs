@@ -18,10 +18,10 @@ mod thin;
 
 use crate::config::Output;
 use crate::error::Error;
+use crate::files::are_same;
 use crate::sink;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Writes the page of the last run in the file `stats` (`-` is stdin) to the file `html`, in place of what is there, or to stdout.
@@ -38,7 +38,7 @@ pub fn write(stats: &Path, html: Option<&Path>) -> Result<Option<String>, Error>
     let page = page::page(&found);
     let output = match html {
         None => Output::Stdout,
-        Some(path) if is_same(stats, path) => {
+        Some(path) if are_same(stats, path) => {
             let what = format!("--output {}", path.display());
             return Err(Error::usage(what, "is the file that is read"));
         }
@@ -61,10 +61,4 @@ fn others(name: &str, found: &read::Found) -> Option<String> {
     };
     let drawn = format!("{name} has {runs} runs: the last is drawn, from line {first} on");
     Some(format!("{drawn}; `head -n {}` of it has the {others}", first - 1))
-}
-
-/// Whether both are the same file, under whatever names.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let id = |path| fs::metadata(path).map(|it| (it.dev(), it.ino()));
-    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
 }

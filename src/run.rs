@@ -30,12 +30,13 @@ pub use crate::ssh::far::run as far_end;
 /// Whatever can go wrong, as an [`Error`] with its exit code; nothing was said of it yet.
 pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Error> {
     command.shaping().map_or(Ok(()), tx::check)?;
-    let (role, common, names) = match command {
-        Command::Tx(tx) => (Role::Sender, &tx.common, tx.rendezvous.names()),
-        Command::Rx(rx) => (Role::Receiver, &rx.common, rx.rendezvous.names()),
-        Command::Loop(both) => (Role::Sender, &both.common, Vec::new()),
-        Command::Ssh(pair) => (pair.near.role(), pair.common(), Vec::new()),
+    let (role, names) = match command {
+        Command::Tx(tx) => (Role::Sender, tx.rendezvous.names()),
+        Command::Rx(rx) => (Role::Receiver, rx.rendezvous.names()),
+        Command::Loop(_) => (Role::Sender, Vec::new()),
+        Command::Ssh(pair) => (pair.near.role(), Vec::new()),
     };
+    let common = command.common();
     let stats = Arc::new(Stats::of(role));
     let say = say.at(common.verbosity);
     watch::log(&say, common.verbosity, "");

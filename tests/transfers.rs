@@ -3,6 +3,7 @@
 //! By default a sample; `VIAMILLIPEDE_FULL=1` runs the full battery, which takes minutes and wants the
 //! release profile.
 
+mod beside;
 mod detail;
 mod dialling;
 mod first;

@@ -5,7 +5,7 @@
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use viamillipede::config::{Command, Security};
+use viamillipede::config::{self, Command, Security};
 use viamillipede::error::Error;
 use viamillipede::key::text::holds_key;
 use viamillipede::key::{Found, KeySource};
@@ -58,8 +58,9 @@ impl Unkeyed {
         &self.key
     }
 
-    /// Looks for the key: the run, and what was found.
+    /// Looks for the key: the run, and what was found. Refuses a run whose files are in each other's place.
     pub fn find_key(self) -> Result<(Command, Found), Error> {
+        config::files::check(&self.command, self.key.file())?;
         let found = self.key.find()?;
         Ok((self.keyed(found.security.clone()), found))
     }

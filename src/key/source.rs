@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The key in the environment. It must not pass into the environment of children.
@@ -44,6 +44,14 @@ pub struct Found {
 }
 
 impl KeySource {
+    /// The file that it is in.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            KeySource::File(path) => Some(path),
+            KeySource::Plain | KeySource::Own | KeySource::Unsaid { .. } => None,
+        }
+    }
+
     /// Looks there, once. A key that is missing, is none, or could only be shown in the system's journal
     /// is a usage error.
     pub fn find(&self) -> Result<Found, Error> {

@@ -4,8 +4,9 @@
 //! written, so that a second receiver finds it taken, and one that was left behind by a kill is known as
 //! stale. Does not know what kinds of files there are.
 
-use super::{close, folder, sync_folder};
+use super::{close, sync_folder};
 use crate::error::Error;
+use crate::files::{self, folder};
 use crate::sink::{Remains, Sink};
 use nix::fcntl::OFlag;
 use rustix::fs::FlockOperation;
@@ -62,9 +63,7 @@ impl Part {
         permissions: Option<Permissions>,
         replaces: bool,
     ) -> Result<Part, Error> {
-        let mut part = path.clone().into_os_string();
-        part.push(".part");
-        let part = PathBuf::from(part);
+        let part = files::part(&path);
         // People said FILE; the part is told of where something is in its place.
         let of_part = |error| Error::io(part.display().to_string(), error);
         if replaces {
