@@ -24,10 +24,10 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
-/// Writes the page of the last run in the file `stats` (`-` is stdin) to the file `html`, in place of what is there, or to stdout.
-/// Tells of other runs in it, if there are any. A file that cannot be read, or holds anything but lines of `--stats`, is
-/// [`Error::Io`]; then nothing is written.
-pub fn write(stats: &Path, html: Option<&Path>) -> Result<Option<String>, Error> {
+/// Writes the page of the last run in the file `stats` (`-` is stdin) to the file `html`, in place of what is there, or to stdout (as
+/// for `-`). Tells in a line each of other runs in it, and of what is no line of `--stats`, if there is any. A file that cannot be
+/// read, or holds nothing else, is [`Error::Io`]; then nothing is written.
+pub fn write(stats: &Path, html: Option<&Path>) -> Result<Vec<String>, Error> {
     let name = if stats.as_os_str() == "-" { "stdin".into() } else { stats.display().to_string() };
     let found = if stats.as_os_str() == "-" {
         read::read(io::stdin().lock())
@@ -36,7 +36,7 @@ pub fn write(stats: &Path, html: Option<&Path>) -> Result<Option<String>, Error>
     };
     let found = found.map_err(|error| Error::io(&name, error))?;
     let page = page::page(&found);
-    let output = match html {
+    let output = match html.filter(|path| path.as_os_str() != "-") {
         None => Output::Stdout,
         Some(path) if are_same(stats, path) => {
             let what = format!("--output {}", path.display());
@@ -48,7 +48,7 @@ pub fn write(stats: &Path, html: Option<&Path>) -> Result<Option<String>, Error>
     let remains = sink.remains();
     sink.write_all(page.as_bytes()).and_then(|()| sink.close())?;
     drop(remains);
-    Ok(others(&name, &found))
+    Ok(others(&name, &found).into_iter().chain(left_out(&name, &found)).collect())
 }
 
 /// That there are other runs in the file of this name, and where.
@@ -61,4 +61,16 @@ fn others(name: &str, found: &read::Found) -> Option<String> {
     };
     let drawn = format!("{name} has {runs} runs: the last is drawn, from line {first} on");
     Some(format!("{drawn}; `head -n {}` of it has the {others}", first - 1))
+}
+
+/// That there are lines in the file of this name that are none.
+fn left_out(name: &str, found: &read::Found) -> Option<String> {
+    let first = found.first_bad;
+    match found.bad_lines {
+        0 => None,
+        1 => Some(format!("{name}: line {first} is no line of --stats, and left out")),
+        many => Some(format!(
+            "{name}: {many} lines are no lines of --stats, and left out; line {first} is the first"
+        )),
+    }
 }

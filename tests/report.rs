@@ -31,7 +31,7 @@ fn report(stats: impl AsRef<[u8]> + Send) -> (i32, String, String) {
     let mut process = viamillipede("report -").spawn().expect("the program starts");
     let mut stdin = process.stdin.take().expect("stdin is a pipe");
     let output = thread::scope(|scope| {
-        // It reads no further than to the first line that is wrong.
+        // It reads no further than to a line that is too long, or newer.
         scope.spawn(move || drop(stdin.write_all(stats.as_ref())));
         process.wait_with_output().expect("it ends")
     });
@@ -247,6 +247,40 @@ fn of_several_runs_the_last_is_drawn() {
 }
 
 #[test]
+fn a_run_that_was_killed_in_its_first_second_is_not_taken_for_the_next_one_s_beginning() {
+    let lines = unplugged();
+    let mut next = lines.clone();
+    for line in &mut next {
+        line["unix_s"] = json!(line["unix_s"].as_f64().expect("a number") + 60.0);
+    }
+    next[0]["elapsed_s"] = json!(next[0]["elapsed_s"].as_f64().expect("a number") + 0.05);
+    let (_, html, _) = report(text(&lines[..1]) + &text(&next));
+    assert!(html.contains("The last of 2 runs in the file, from line 2 on"));
+    // The machine has slept, in the middle of the run.
+    let (_, html, _) = report(text(&lines[..6]) + &text(&next[6..]));
+    assert!(!html.contains("The last of"));
+}
+
+/// The other end has not heard of the end yet, and does not answer.
+#[test]
+fn what_is_waited_for_after_the_stream_does_not_move_its_beginning() {
+    let mut lines = unplugged();
+    let began = page(&text(&lines)).total("began");
+    let end = lines.pop().expect("an end");
+    for second in 1..=30 {
+        let mut line = lines[11].clone();
+        line["unix_s"] = json!(line["unix_s"].as_f64().expect("a number") + f64::from(second));
+        lines.push(line);
+    }
+    let mut end = end;
+    end["unix_s"] = json!(end["unix_s"].as_f64().expect("a number") + 30.0);
+    lines.push(end);
+    let page = page(&text(&lines));
+    assert_eq!((page.total("began"), page.total("ended").contains("08:00:42")), (began, true));
+    assert!(!page.html.contains("The last of"));
+}
+
+#[test]
 fn the_page_says_when_it_was() {
     let mut lines = unplugged();
     let whole = page(&text(&lines));
@@ -260,7 +294,8 @@ fn the_page_says_when_it_was() {
     // A clock that was never set, and what no clock says.
     for unix_s in [-5.0, 1e300] {
         lines[12]["unix_s"] = json!(unix_s);
-        assert!(!page(&text(&lines)).html.contains(" UTC"), "{unix_s}");
+        let end = page(&text(&lines[12..]));
+        assert!(!end.html.contains(" UTC"), "{unix_s}");
     }
     lines[12]["elapsed_s"] = json!(0.0);
     lines[12]["unix_s"] = json!(1_800_000_000.0);
@@ -295,20 +330,57 @@ fn what_is_no_file_of_stats_is_told_with_the_line() {
         ("hello\n".into(), "line 1 is no line of --stats (seen at column 1)"),
         (text(&lines)[..100].into(), "line 1 is no line of --stats"),
         ("{\"a\":1}\n".into(), "line 1 is no line of --stats"),
-        (good.clone() + "[1]\n" + &good, "line 3 is no line of --stats"),
-        (good.clone() + &text(&lines[2..3])[..40] + "\n", "line 3 is no line of --stats"),
+        ("\n[1]\n[1]\n".into(), "line 2 is no line of --stats"),
         (with("v", json!(2)), "line 3 is of version 2, and only 1 is known here"),
-        (with("v", json!(0)), "line 3 is no line of --stats"),
         ("{\"v\":3,\"other\":[]}\n".into(), "line 1 is of version 3"),
-        (with("elapsed_s", json!(-1.0)), "line 3 is no line of --stats"),
-        (with("elapsed_s", json!(1e300)), "line 3 is no line of --stats"),
-        (with("event", json!("end")), "line 3 is no line of --stats"),
-        (with("stream_bytes", json!(-1)), "line 3 is no line of --stats"),
         ("x".repeat(2 << 20), "line 1 is longer than 1048576 bytes"),
     ] {
         assert!(complaint(&stats).starts_with(words), "{words}: {}", complaint(&stats));
     }
     complaint([0, 0xff, 0x80, b'\n']);
+}
+
+#[test]
+fn what_is_no_line_among_others_is_left_out_and_counted() {
+    let lines = unplugged();
+    let with = |field: &str, value: Value| {
+        let mut line = lines[4].clone();
+        line[field] = value;
+        text(&[line])
+    };
+    let (begin, rest) = (text(&lines[..4]), text(&lines[5..]));
+    for bad in [
+        "[1]\n".into(),
+        text(&lines[4..5])[..40].to_owned() + "\n",
+        with("v", json!(0)),
+        with("elapsed_s", json!(-1.0)),
+        with("elapsed_s", json!(1e300)),
+        with("event", json!("end")),
+        with("stream_bytes", json!(-1)),
+    ] {
+        let (code, html, said) = report(begin.clone() + &bad + &rest);
+        let expected = "viamillipede: stdin: line 5 is no line of --stats, and left out\n";
+        assert_eq!((code, &*said), (0, expected), "{bad}");
+        assert!(html.contains("Line 5 of the file is no line of --stats, and left out."), "{bad}");
+        assert_eq!(Page::parse(html).total("time"), "12.1 s");
+        let (code, html, said) = report(bad.clone() + &begin + &bad + &rest);
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains(
+            "stdin: 2 lines are no lines of --stats, and left out; line 1 is the first\n"
+        ));
+        assert!(html.contains("2 lines of the file are no lines of --stats"));
+    }
+}
+
+#[test]
+fn a_page_for_a_minus_goes_to_stdout() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("stats"), text(&unplugged())).expect("a file");
+    let mut command = viamillipede("report stats -o -");
+    let output = command.current_dir(folder.path()).output().expect("the program starts");
+    let page = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(Page::parse(page).total("outcome"), "delivered");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
 }
 
 #[test]

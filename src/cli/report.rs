@@ -15,7 +15,7 @@ Example:
 pub(super) struct ReportArgs {
     /// What --stats wrote, at either end; of several runs the last is drawn; - is stdin
     stats: PathBuf,
-    /// Write the page to FILE, in place of what is there, instead of to stdout
+    /// Write the page to FILE, in place of what is there, instead of to stdout (-)
     #[arg(short, long, value_name = "FILE.html")]
     output: Option<PathBuf>,
 }

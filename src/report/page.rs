@@ -66,6 +66,13 @@ fn notes(found: &Found) -> String {
         let (runs, line) = (found.runs, found.first_line);
         note(&format!("The last of {runs} runs in the file, from line {line} on; {others}."));
     }
+    match (found.bad_lines, found.first_bad) {
+        (0, _) => {}
+        (1, line) => note(&format!("Line {line} of the file is no line of --stats, and left out.")),
+        (many, line) => note(&format!(
+            "{many} lines of the file are no lines of --stats, and left out; line {line} is the first."
+        )),
+    }
     if found.is_cut {
         note("The file's last line is cut off, and left out.");
     }
@@ -87,7 +94,7 @@ fn totals(run: &Run) -> String {
         ("on the wire", bytes(last.wire_bytes)),
         ("ratio", ratio.map_or("none".into(), |ratio| format!("{ratio:.2}"))),
     ]);
-    rows.extend(dates(last));
+    rows.extend(dates(run));
     rows.extend([
         ("time", duration(elapsed)),
         (
@@ -106,10 +113,9 @@ fn totals(run: &Run) -> String {
 }
 
 /// When the ends met, and when the run ended, as the clock of this end had it.
-fn dates(last: &Record) -> Vec<(&'static str, String)> {
-    let began = Some(last.unix_s - last.elapsed_s).filter(|_| last.elapsed_s > 0.0);
-    let ended = if last.end.is_some() { "ended" } else { "last seen" };
-    let rows = [("began", began.and_then(date)), (ended, date(last.unix_s))];
+fn dates(run: &Run) -> Vec<(&'static str, String)> {
+    let ended = if run.end().is_some() { "ended" } else { "last seen" };
+    let rows = [("began", run.began_s.and_then(date)), (ended, date(run.last.unix_s))];
     rows.into_iter().filter_map(|(head, text)| Some((head, text?))).collect()
 }
 

@@ -27,6 +27,9 @@ pub(super) struct Run {
     pub(super) name: String,
     /// The last line, with the totals.
     pub(super) last: Record,
+    /// When the ends had met, in Unix time, as the first line after that tells it: one of a run that has stopped would
+    /// take what is waited for after that for a part of it.
+    pub(super) began_s: Option<f64>,
     /// Bytes a second.
     pub(super) stream: Curve,
     pub(super) wire: Curve,
@@ -107,6 +110,7 @@ impl Run {
             name: first.name.clone(),
             is_pending: true,
             last: first.clone(),
+            began_s: None,
             stream: Curve::default(),
             wire: Curve::default(),
             links: Links::default(),
@@ -143,6 +147,9 @@ impl Run {
     }
 
     fn expect(&mut self, record: Record) {
+        if record.elapsed_s > 0.0 {
+            self.began_s.get_or_insert(record.unix_s - record.elapsed_s);
+        }
         // Before the ends have met nothing runs.
         if record.end.is_none() && record.elapsed_s > 0.0 {
             self.running = Some(record.clone());
