@@ -212,7 +212,9 @@ impl Watcher {
         if is_full_second && self.files.are_wanted() {
             let record = self.record(&snapshot, None);
             self.files.line(record.json());
-            if self.files.have_metrics() && self.ticks.is_multiple_of(PAGE_EVERY) {
+            // Until the ends have met, the page of the last run tells more.
+            let is_met = snapshot.elapsed.is_some();
+            if is_met && self.files.have_metrics() && self.ticks.is_multiple_of(PAGE_EVERY) {
                 self.files.page(record.metrics());
             }
         }
@@ -272,9 +274,7 @@ impl Watcher {
         if let Some((most, _)) = self.tally.most_frequent() {
             record.bottleneck = most.to_string();
         }
-        self.files.last_line(record.json());
-        self.files.page(record.metrics());
-        self.files.flush();
+        self.files.end(record.metrics(), record.json());
     }
 
     fn log_window(&mut self, snapshot: &Snapshot) {

@@ -3,16 +3,18 @@
 //! A thread of its own writes, and nobody waits for it but the end of the run, and that not for long: a full
 //! disk, or a FIFO that nobody reads, costs figures and never the stream. Does not know what it writes.
 
+use super::record::PAGE_BEGINS;
 use super::say::Say;
 use crate::cancel::wait;
 use crate::config::Records;
 use crate::error::{Error, plain};
+use crate::files::target;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use nix::poll::PollFlags;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -76,9 +78,14 @@ impl Files {
         self.append(line, Duration::ZERO);
     }
 
-    /// Appends the last line, and waits for its turn, but not for long.
-    pub(super) fn last_line(&self, line: String) {
+    /// Writes the last page, then the last line, for which a slow reader may take a while, and waits until all is
+    /// written, but not for long.
+    pub(super) fn end(&self, page: String, line: String) {
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send_timeout(Job::Page(page), LAST));
+        }
         self.append(line, LAST);
+        self.flush();
     }
 
     fn append(&self, line: String, time: Duration) {
@@ -96,8 +103,7 @@ impl Files {
         }
     }
 
-    /// Waits until all is written, but not for long.
-    pub(super) fn flush(&self) {
+    fn flush(&self) {
         let (done, is_done) = bounded(1);
         if let Some(jobs) = &self.jobs
             && jobs.send_timeout(Job::Flush(done), LAST).is_ok()
@@ -145,8 +151,13 @@ impl Lines {
         // A FIFO without a reader must not hold us up either.
         let mut options = OpenOptions::new();
         options.append(true).create(true).custom_flags(nix::libc::O_NONBLOCK);
-        let file = options.open(path).map_err(|error| Error::making("--stats", path, error))?;
-        Ok(Lines { name, file, rest: Vec::new() })
+        let opened = options.open(path).and_then(|file| {
+            let is_torn = ends_within_a_line(path, &file)?;
+            Ok((file, if is_torn { b"\n".to_vec() } else { Vec::new() }))
+        });
+        let failed = |error| Error::making("--stats", path, say_fifo(path, error));
+        let (file, rest) = opened.map_err(failed)?;
+        Ok(Lines { name, file, rest })
     }
 
     /// Appends a line, or leaves it out where the reader of a FIFO does not make room for it within `time`.
@@ -164,6 +175,31 @@ impl Lines {
         }
         Ok(())
     }
+}
+
+/// Whether a run that was killed, or had no more room, has left a part of a line: what is appended to that would be
+/// lost with it.
+fn ends_within_a_line(path: &Path, file: &File) -> io::Result<bool> {
+    let there = file.metadata()?;
+    if !there.is_file() || there.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    match File::open(path).and_then(|file| file.read_at(&mut last, there.len() - 1)) {
+        Ok(bytes) => Ok(bytes == 1 && last != *b"\n"),
+        // It may be ours to append to, and not to read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The system calls a FIFO without a reader a device that is not there.
+fn say_fifo(path: &Path, error: io::Error) -> io::Error {
+    let is_fifo = || fs::metadata(path).is_ok_and(|it| it.file_type().is_fifo());
+    if error.raw_os_error() == Some(nix::libc::ENXIO) && is_fifo() {
+        return io::Error::other("a FIFO that nobody reads");
+    }
+    error
 }
 
 /// Writes what there is room for until the deadline, and takes it away from `bytes`.
@@ -192,18 +228,29 @@ struct Page {
 }
 
 impl Page {
+    /// The page of this name, which stays as it is until the first one of this run. What is no page must not become
+    /// one.
     fn at(path: &Path) -> Result<Page, Error> {
-        let refused =
-            || Error::usage(format!("--metrics {}", path.display()), "not a file to replace");
-        // A device must not become a file.
-        if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
-            return Err(refused());
+        let refused = |cause| Error::usage(format!("--metrics {}", path.display()), cause);
+        let failed = |error| Error::io(path.display().to_string(), error);
+        if path.as_os_str() == "-" {
+            return Err(refused("a page is put in place of a file; there is none on stderr"));
         }
-        let name = path.file_name().ok_or_else(refused)?;
+        if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+            return Err(refused("not a file to replace"));
+        }
+        // As with --output, a link stays.
+        let path = &target(path).map_err(failed)?;
+        let name = path.file_name().ok_or_else(|| refused("not a file to replace"))?;
+        if !may_be_replaced(path).map_err(failed)? {
+            return Err(refused("is there already, and no page of --metrics"));
+        }
         let mut fresh = name.to_owned();
         fresh.push(format!(".{}", std::process::id()));
         let page = Page { path: path.into(), fresh: path.with_file_name(fresh) };
-        page.write("").map_err(|error| Error::making("--metrics", path, error))?;
+        fs::write(&page.fresh, "")
+            .and_then(|()| fs::remove_file(&page.fresh))
+            .map_err(|error| Error::making("--metrics", path, error))?;
         Ok(page)
     }
 
@@ -218,11 +265,39 @@ impl Page {
     }
 }
 
+/// Whether there is nothing of this name, or nothing in it, or a page.
+fn may_be_replaced(path: &Path) -> io::Result<bool> {
+    let mut begins = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(PAGE_BEGINS.len() as u64).read_to_end(&mut begins)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    Ok(begins.is_empty() || begins == PAGE_BEGINS.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use nix::sys::stat::Mode;
-    use std::io::Read;
+    use std::thread;
+
+    #[test]
+    fn the_last_page_does_not_wait_for_whoever_reads_lines() {
+        let (jobs, queue) = bounded(QUEUE);
+        let files = Files { jobs: Some(jobs), aloud: None, has_metrics: true };
+        let done = thread::spawn(move || -> Vec<&str> {
+            let names = queue.iter().map(|job| match job {
+                Job::Page(_) => "page",
+                Job::Line(..) => "line",
+                Job::Flush(done) => done.try_send(()).map_or("nobody waits", |()| "flush"),
+            });
+            names.collect()
+        });
+        files.end("page".into(), "line".into());
+        drop(files);
+        assert_eq!(done.join().expect("it ends"), ["page", "line", "flush"]);
+    }
 
     #[test]
     fn a_reader_that_is_slow_misses_lines_and_never_parts_of_one() {

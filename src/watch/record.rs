@@ -17,6 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Changes when a field goes or means something else; new fields may come at any time.
 pub(crate) const VERSION: u32 = 1;
 
+/// With this every page begins.
+pub(super) const PAGE_BEGINS: &str = "# HELP viamillipede_";
+
 /// One line of `--stats`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -280,7 +283,7 @@ struct Page {
 
 impl Page {
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP viamillipede_{name} {help}"));
+        self.line(format_args!("{PAGE_BEGINS}{name} {help}"));
         self.line(format_args!("# TYPE viamillipede_{name} {kind}"));
     }
 
