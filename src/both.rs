@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Where both ends meet.
-const HERE: &str = "127.0.0.1";
+pub(crate) const HERE: &str = "127.0.0.1";
 /// How long the receiver may take to fail after the sender.
 const AFTERTHOUGHT: Duration = Duration::from_secs(1);
 

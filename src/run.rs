@@ -33,7 +33,7 @@ pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Err
     let (role, names) = match command {
         Command::Tx(tx) => (Role::Sender, tx.rendezvous.names()),
         Command::Rx(rx) => (Role::Receiver, rx.rendezvous.names()),
-        Command::Loop(_) => (Role::Sender, Vec::new()),
+        Command::Loop(_) => (Role::Sender, vec![both::HERE.to_owned()]),
         Command::Ssh(pair) => (pair.near.role(), Vec::new()),
     };
     let common = command.common();

@@ -182,6 +182,8 @@ pub struct Stats {
 struct Table {
     workers: BTreeMap<WorkerId, Arc<WorkerRow>>,
     links: BTreeMap<LinkId, LinkRow>,
+    /// How many connections of each carry the stream, or did when it was over.
+    in_use: BTreeMap<LinkId, usize>,
 }
 
 impl Stats {
@@ -250,6 +252,11 @@ impl Stats {
         self.started.get().is_some() && self.stopped.get().is_none()
     }
 
+    /// Whether there was a stream, and is none any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopped.get().is_some()
+    }
+
     /// Time since the session was there, or for which the stream took; none before.
     pub(crate) fn elapsed(&self) -> Option<Duration> {
         let now = || self.stopped.get().copied().unwrap_or_else(Instant::now);
@@ -286,6 +293,17 @@ impl Stats {
         {
             link.add(&row, false);
         }
+    }
+
+    /// These links have so many connections in use, and no other has any.
+    pub(crate) fn use_connections(&self, in_use: BTreeMap<LinkId, usize>) {
+        self.connections_in_use.set(in_use.values().sum::<usize>() as u64);
+        self.table().in_use = in_use;
+    }
+
+    /// How many connections of this link carry the stream, or did when it was over.
+    pub(crate) fn in_use(&self, link: LinkId) -> usize {
+        self.table().in_use.get(&link).copied().unwrap_or_default()
     }
 
     /// A connection of this link was lost.

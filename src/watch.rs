@@ -27,6 +27,7 @@ use crate::config::Common;
 use crate::error::Error;
 use crate::foot::Hash;
 use crate::news::{Fact, News};
+use crate::proto::LinkId;
 use crate::stats::{LinkRow, Role, Snapshot, Stats, Tally};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
 use evidence::{Processors, evidence};
@@ -48,6 +49,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two lines of `--stats`, and two pages of `--metrics`.
 const LINE_EVERY: u32 = 10;
 const PAGE_EVERY: u32 = 50;
+
+/// The bottleneck of a run that nobody has looked at while it went on.
+const NO_BOTTLENECK: &str = "none";
 
 /// A run that is being watched.
 #[derive(Debug)]
@@ -178,12 +182,19 @@ impl Watcher {
                     Ok(Control::Stop) | Err(_) => return self,
                 },
                 recv(facts) -> fact => match fact {
-                    Ok(fact) => self.links.hear(Instant::now(), fact),
+                    Ok(fact) => self.hear(fact),
                     Err(_) => facts = never(),
                 },
                 recv(ticks) -> _ => self.look(Instant::now()),
             }
         }
+    }
+
+    fn hear(&mut self, fact: Fact) {
+        if let Fact::Dialling(names) = &fact {
+            self.lanes = Lanes::new(names.clone());
+        }
+        self.links.hear(Instant::now(), fact);
     }
 
     /// Looks at the figures, and shows them to who wants to see them.
@@ -226,13 +237,21 @@ impl Watcher {
         self.lanes.sample(now, self.stats.links());
     }
 
+    /// Over the last seconds; none once the stream is over, whatever is still waited for.
     fn rates(&self) -> Rates {
+        if self.stats.is_over() {
+            return Rates::default();
+        }
         Rates { stream: self.stream.rate(), wire: self.wire.rate() }
     }
 
     fn record(&self, snapshot: &Snapshot, end: Option<End>) -> Record {
         let (links, workers) = (self.lanes.rows(), self.stats.workers());
-        Record::new(&self.name, snapshot, self.rates(), links, &workers, end)
+        let mut record = Record::new(&self.name, snapshot, self.rates(), links, &workers, end);
+        if self.stats.is_over() {
+            record.links.iter_mut().for_each(|link| link.wire_bytes_per_s = 0.0);
+        }
+        record
     }
 
     fn say_how_it_stands(&self) {
@@ -245,7 +264,7 @@ impl Watcher {
     /// failed had another reason, beside which advice would only distract; who interrupts one may have found it slow.
     fn bottleneck(&self, snapshot: &Snapshot, failure: Option<&Error>) -> String {
         let Some((most, share)) = self.tally.most_frequent() else {
-            return "none (too short a run to tell)".to_owned();
+            return format!("{NO_BOTTLENECK} (too short a run to tell)");
         };
         if !failure.is_none_or(|failure| matches!(failure, Error::Signal(_))) {
             return most.to_string();
@@ -262,7 +281,7 @@ impl Watcher {
             return;
         }
         let snapshot = self.stats.snapshot();
-        self.sample(Instant::now(), &snapshot);
+        self.lanes.sample(Instant::now(), self.stats.links());
         let mut record = self.record(&snapshot, Some(end));
         // How many of them have gone by now is chance.
         record.connections = snapshot.connections_in_use as usize;
@@ -271,9 +290,13 @@ impl Watcher {
         let elapsed = snapshot.elapsed.unwrap_or_default();
         record.stream_bytes_per_s = figures::mean(snapshot.stream_bytes, elapsed);
         record.wire_bytes_per_s = figures::mean(snapshot.wire_bytes, elapsed);
-        if let Some((most, _)) = self.tally.most_frequent() {
-            record.bottleneck = most.to_string();
+        for link in &mut record.links {
+            link.connections = self.stats.in_use(LinkId(link.link));
+            link.busy = 0;
+            link.wire_bytes_per_s = figures::mean(link.wire_bytes, elapsed);
         }
+        let most = self.tally.most_frequent();
+        record.bottleneck = most.map_or(NO_BOTTLENECK.into(), |(most, _)| most.to_string());
         self.files.end(record.metrics(), record.json());
     }
 

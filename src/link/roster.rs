@@ -92,8 +92,10 @@ impl Roster {
 
     /// Shows how many connections are in use.
     fn count(&self) {
-        let in_use = self.handles.len() - self.retired.len();
-        self.stats.connections_in_use.set(in_use as u64);
+        let in_use = self.handles.iter().filter(|(worker, _)| !self.retired.contains(worker));
+        let mut links: BTreeMap<LinkId, usize> = BTreeMap::new();
+        in_use.for_each(|(_, (_, link))| *links.entry(*link).or_default() += 1);
+        self.stats.use_connections(links);
     }
 
     /// A link could not be taken. An error when that ends the session: the other end was restarted.

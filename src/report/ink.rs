@@ -44,7 +44,7 @@ pub(super) const LINKS: [Ink; super::links::OWN_LINKS + 1] = [
 ];
 
 /// Of bottlenecks.
-pub(super) const BOTTLENECKS: [(&str, Ink); 8] = [
+pub(super) const BOTTLENECKS: [(&str, Ink); 9] = [
     ("source", ink("source", 0xc2_b49b, 0x7d_705c)),
     ("compression", ink("compression", 0xe8_9a2c, 0xd8_8b20)),
     ("network", ink("network", 0x6b_7d97, 0x66_7893)),
@@ -53,6 +53,7 @@ pub(super) const BOTTLENECKS: [(&str, Ink); 8] = [
     ("decompression", ink("decompression", 0xe0_6f4f, 0xd9_6a4a)),
     ("sink", ink("sink", 0xc0_4863, 0xc9_506c)),
     ("network or sender", ink("network-or-sender", 0x6c_7e98, 0x67_7994)),
+    ("none", ink("none", 0xd8_d3ca, 0x4d_4a45)),
 ];
 
 /// Of packing, from none to hard.

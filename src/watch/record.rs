@@ -217,13 +217,13 @@ impl Record {
             (
                 "stream_bytes_per_second",
                 "gauge",
-                "Rate of the stream in the last seconds.",
+                "Rate of the stream over the last three seconds, 0 after its end; of a run that has ended, over all of it.",
                 &self.stream_bytes_per_s,
             ),
             (
                 "wire_bytes_per_second",
                 "gauge",
-                "Rate on the wire in the last seconds.",
+                "Rate on the wire, over the same time.",
                 &self.wire_bytes_per_s,
             ),
             (
@@ -243,13 +243,17 @@ impl Record {
             page.metric("expected_bytes", "gauge", "How long the stream will be.");
             page.sample("expected_bytes", "", &expected);
         }
-        page.metric("bottleneck", "gauge", "1 for the part of the way that is slowest now.");
+        page.metric("bottleneck", "gauge", "1 for the part of the way that is slowest now; of a run that has ended, that was for most of it.");
         page.sample("bottleneck", &label("part", &self.bottleneck), &1);
         page.metric("link_wire_bytes_total", "counter", "Bytes on all connections of a link.");
         for link in &self.links {
             page.sample("link_wire_bytes_total", &label("link", &link.name), &link.wire_bytes);
         }
-        page.metric("link_connections", "gauge", "Connections of a link now.");
+        page.metric(
+            "link_connections",
+            "gauge",
+            "Connections of a link now; at the end, those that were in use.",
+        );
         for link in &self.links {
             page.sample("link_connections", &label("link", &link.name), &link.connections);
         }

@@ -3,6 +3,9 @@
 use super::stream::{Pair, Stream};
 use crate::harness::{End, until_found, viamillipede};
 use jsonschema::Validator;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use prometheus_parse::{Scrape, Value as Sample};
 use serde_json::Value;
 use std::fs;
@@ -91,6 +94,63 @@ fn the_last_line_is_of_the_whole_run() {
         let told = figure(&format!("{bytes}_per_s"));
         assert!((told / mean - 1.0).abs() < 0.01, "{bytes}: {told}, not {mean}");
     }
+}
+
+/// A run so short that nobody has looked at it while it went on.
+#[test]
+fn the_last_line_and_the_summary_say_the_same() {
+    let mut run = End::start("loop --stats -");
+    drop(run.stdin.take());
+    assert_eq!(run.code(), 0);
+    let said = run.said();
+    let json: String = said.lines().filter(|line| line.starts_with('{')).collect();
+    let end = lines(&json).pop().expect("there is an end");
+    let (_, summary) = said.split_once("; bottleneck: ").expect("a summary");
+    let bottleneck = end["bottleneck"].as_str().expect("a text");
+    assert!(summary.starts_with(&format!("{bottleneck} (")), "{bottleneck}: {summary}");
+    let links = end["links"].as_array().expect("links");
+    let connections: u64 = links.iter().filter_map(|link| link["connections"].as_u64()).sum();
+    assert_eq!((end["connections"].as_u64(), connections > 0), (Some(connections), true), "{end}");
+    assert_eq!((links.len(), &links[0]["name"]), (1, &"127.0.0.1".into()));
+}
+
+/// Its sink has failed, and the other end, which must hear of it, is stopped.
+#[test]
+fn who_stays_after_the_end_of_the_stream_has_no_rates_any_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    mkfifo(&at("cue"), Mode::S_IRWXU).expect("a FIFO");
+    let line = format!("rx --plain --stats {} 127.0.0.1:0 -- sh -c", at("stats").display());
+    let mut rx = viamillipede(&line);
+    let script = "exec 3<&0; cat <&3 >/dev/null & read cue <\"$0\"; exit 9";
+    rx.arg(script).arg(at("cue"));
+    let mut rx = End::run(rx);
+    let mut tx = End::start(&format!("tx --plain --rate 1MB {}", rx.ready()));
+    let mut stream = tx.stdin.take().expect("a pipe");
+    // Until nobody reads it any more.
+    let feeder = thread::spawn(move || while stream.write_all(&[0x55; 1 << 16]).is_ok() {});
+    let lines = || -> Vec<Value> {
+        let text = fs::read_to_string(at("stats")).unwrap_or_default();
+        text.lines().flat_map(serde_json::from_str).collect()
+    };
+    let rates = |line: &Value| {
+        let link = line["links"][0]["wire_bytes_per_s"].as_f64()?;
+        Some([line["stream_bytes_per_s"].as_f64()?, line["wire_bytes_per_s"].as_f64()?, link])
+    };
+    let moves = || rates(lines().last()?).filter(|all| all.iter().all(|rate| *rate > 0.0));
+    until_found(moves, || format!("nothing moves: {:?}", lines()));
+    tx.signal(Signal::SIGSTOP);
+    fs::write(at("cue"), "now\n").expect("COMMAND reads it");
+    let stays = || {
+        let lines = lines();
+        let [.., before, last] = &lines[..] else { return None };
+        (before["elapsed_s"] == last["elapsed_s"]).then(|| rates(last))
+    };
+    let still = until_found(stays, || format!("it goes on: {:?}", lines()));
+    assert_eq!(still, Some([0.0; 3]));
+    tx.signal(Signal::SIGCONT);
+    assert_eq!((tx.code(), rx.code()), (6, 6));
+    feeder.join().expect("it ends");
 }
 
 #[test]
