@@ -105,7 +105,7 @@ pub struct Stats {
 
     /// Raw bytes read from the source (sender).
     pub(crate) source_bytes: Figure,
-    /// Raw bytes of the stream that are through: acked (sender), written to the sink (receiver).
+    /// Raw bytes of the stream that are through: written to the sink, as the receiver has last said it (sender).
     pub(crate) stream_bytes: Figure,
     /// Headers and payloads on all connections, sent (sender) or received (receiver).
     pub(crate) wire_bytes: Figure,

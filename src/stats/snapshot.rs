@@ -15,7 +15,7 @@ pub struct Snapshot {
     pub elapsed: Option<Duration>,
     /// How long the stream is said to be.
     pub expected_bytes: Option<u64>,
-    /// Raw bytes that are through: acked (sender), written to the sink (receiver).
+    /// Raw bytes that are through: written to the sink, as the receiver has last said it (sender).
     pub stream_bytes: u64,
     /// Bytes on all connections, the way that the stream goes.
     pub wire_bytes: u64,

@@ -175,7 +175,7 @@ impl Record {
             (
                 "stream_bytes_total",
                 "counter",
-                "Bytes of the stream that are through: verified at the other end, or written to the sink.",
+                "Bytes of the stream that are through: written to the sink, as far as this end knows.",
                 &self.stream_bytes,
             ),
             (
@@ -229,10 +229,15 @@ impl Record {
             (
                 "unacked_feet",
                 "gauge",
-                "Blocks read and not yet known to be verified at the other end.",
+                "Blocks packed and not yet known to be verified at the other end (sender).",
                 &self.unacked_feet,
             ),
-            ("unsent_feet", "gauge", "Blocks that wait for a connection.", &self.unsent_feet),
+            (
+                "unsent_feet",
+                "gauge",
+                "Those of them that wait for a connection (sender).",
+                &self.unsent_feet,
+            ),
             ("time_seconds", "gauge", "When this was written, in Unix time.", &self.unix_s),
         ];
         for (name, kind, help, value) in run {
