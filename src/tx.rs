@@ -59,7 +59,7 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
     }
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
     let _cancelled_at_the_end = cancel.on_drop();
-    let limit = shape::limit(&config.shaping, &news, &cancel)?;
+    let limit = shape::limit(&config.shaping, config.rendezvous.workers(), &news, &cancel)?;
     let setup = Setup {
         role: Role::Sender,
         wish: wish(config, spare.is_some()),

@@ -67,7 +67,8 @@ fn every_usage_error_has_one_shape() {
         ("loop --rate 999", "--rate 999: less than 1000 bytes a second"),
         ("loop --rate 20", "hint: without a unit it is in bytes: say 20MB or 20Mbit\n"),
         ("loop --rate 10K --workers 256", "--rate: 10240 bytes a second are too few for 256"),
-        ("loop --rate 10K --workers 256", "hint: --workers 40 would do"),
+        ("loop --rate 10K --workers 256", "hint: --rate 64000 would do"),
+        ("tx --plain --rate 1K a:1 b:1 c:1 d:1 e:1", "hint: --rate 1250 would do"),
         ("tx --plain --rate 1K h:1,workers=9", "too few for 9 connections"),
         ("tx --rate 1K --ssh h --workers 5 -- cat", "too few for 5 connections"),
         (

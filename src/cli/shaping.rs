@@ -40,7 +40,7 @@ impl ShapingArgs {
     pub(super) fn read(self, workers: Option<u16>) -> Result<Shaping, Error> {
         let ShapingArgs { rate, congestion } = self;
         if let (Some(rate), Some(workers)) = (&rate, workers) {
-            rate.check_workers(workers)?;
+            rate.now_for(workers)?;
         }
         Ok(Shaping { rate, congestion })
     }

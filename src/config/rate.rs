@@ -55,15 +55,20 @@ impl Rate {
         rate.map_err(|cause| Error::usage(format!("--rate @{}", path.display()), cause))
     }
 
-    /// Refuses a rate that leaves nothing to so many connections.
-    pub fn check_workers(&self, workers: u16) -> Result<(), Error> {
-        let Rate::Fixed(rate) = self else { return Ok(()) };
-        let most = rate / LEAST_EACH;
-        if u64::from(workers) <= most {
-            return Ok(());
+    /// The same; an error where it leaves nothing to so many connections.
+    pub fn now_for(&self, workers: u16) -> Result<u64, Error> {
+        let (rate, least) = (self.now()?, u64::from(workers) * LEAST_EACH);
+        if rate >= least {
+            return Ok(rate);
         }
         let cause = format!("{rate} bytes a second are too few for {workers} connections");
-        Err(Error::usage("--rate", cause).with_hint(format!("--workers {most} would do")))
+        let (what, hint) = match self {
+            Rate::Fixed(_) => ("--rate".into(), format!("--rate {least} would do")),
+            Rate::File(path) => {
+                (format!("--rate @{}", path.display()), format!("{least} in it would do"))
+            }
+        };
+        Err(Error::usage(what, cause).with_hint(hint))
     }
 }
 
@@ -143,8 +148,13 @@ mod tests {
 
     #[test]
     fn a_rate_must_do_for_the_heartbeats_of_all_connections() {
-        assert!(Rate::Fixed(1000).check_workers(4).is_ok());
-        let refused = Rate::Fixed(10_000).check_workers(256).expect_err("40 bytes each");
-        assert_eq!((refused.exit_code(), refused.hint()), (2, Some("--workers 40 would do")));
+        assert_eq!(Rate::Fixed(1000).now_for(4).expect("just enough"), 1000);
+        let refused = Rate::Fixed(10_000).now_for(256).expect_err("40 bytes each");
+        assert_eq!((refused.exit_code(), refused.hint()), (2, Some("--rate 64000 would do")));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rate");
+        fs::write(&path, "10000").expect("a file");
+        let refused = Rate::File(path).now_for(256).expect_err("40 bytes each");
+        assert_eq!((refused.exit_code(), refused.hint()), (2, Some("64000 in it would do")));
     }
 }

@@ -38,34 +38,37 @@ fn check_congestion(name: &str) -> Result<(), Error> {
     })
 }
 
-/// The limit that all connections keep to, if there is one; where it is in a file, it follows that.
+/// The limit that all connections keep to, if there is one; where it is in a file, it follows that. How many `workers` it
+/// must do for is not known where this end listens.
 pub(super) fn limit(
     shaping: &Shaping,
+    workers: Option<u16>,
     news: &News,
     cancel: &Cancel,
 ) -> Result<Option<Limit>, Error> {
     let Some(rate) = &shaping.rate else { return Ok(None) };
-    let limit = Limit::new(rate.now()?);
+    let read = move |rate: &Rate| workers.map_or_else(|| rate.now(), |it| rate.now_for(it));
+    let limit = Limit::new(read(rate)?);
     if matches!(rate, Rate::File(_)) {
         let (rate, news, cancel, followed) =
             (rate.clone(), news.clone(), cancel.clone(), limit.clone());
         thread::Builder::new()
             .name("rate".into())
-            .spawn(move || follow(&rate, &followed, &news, &cancel))
+            .spawn(move || follow(|| read(&rate), &followed, &news, &cancel))
             .map_err(|error| Error::io("a thread for --rate", error))?;
     }
     Ok(Some(limit))
 }
 
-/// Looks at the file until all is stopped. While it holds no rate the last one counts, which is told once.
-fn follow(rate: &Rate, limit: &Limit, news: &News, cancel: &Cancel) {
+/// Reads the file until all is stopped. While it holds no rate that will do the last one counts, which is told once.
+fn follow(read: impl Fn() -> Result<u64, Error>, limit: &Limit, news: &News, cancel: &Cancel) {
     let mut is_told = false;
     while matches!(cancel.sleep(LOOK), Ok(false)) {
-        let read = rate.now().or_else(|_| {
+        let rate = read().or_else(|_| {
             drop(cancel.sleep(AGAIN));
-            rate.now()
+            read()
         });
-        match read {
+        match rate {
             Ok(bytes_per_second) => {
                 limit.set(bytes_per_second);
                 is_told = false;

@@ -79,3 +79,16 @@ fn a_congestion_control_is_taken_and_one_that_is_not_there_is_told_before_anythi
     assert_eq!(lines.next(), Some(refused));
     assert!(lines.next().is_some_and(|hint| hint.contains("reno")), "{said}");
 }
+
+#[test]
+fn a_rate_in_a_file_that_leaves_nothing_to_some_connections_is_not_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("rate");
+    fs::write(&file, "4Gbit").expect("a file");
+    let mut pair = Pair::start(&format!("-v --workers 8 --rate @{}", file.display()), "");
+    pair.tx.hears(|said| said.contains("is up").then_some(()));
+    fs::write(&file, "1KB").expect("a file");
+    let kept = "1000 bytes a second are too few for 8 connections; keeping to the last rate";
+    pair.tx.hears(|said| said.contains(kept).then_some(()));
+    pair.carry(Stream::new(4, SIZE));
+}
