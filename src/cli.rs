@@ -71,14 +71,14 @@ pub enum Request {
 
 /// Reads the arguments of the process, its own name first.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
-    let arguments = join_levels(ask_once(arguments));
-    refuse_keys(&arguments)?;
-    let line = match Line::try_parse_from(&arguments) {
+    let typed = ask_once(arguments);
+    refuse_keys(&typed)?;
+    let line = match Line::try_parse_from(join_levels(typed.iter().cloned())) {
         Ok(line) => line,
-        Err(error) => return explain::explain(&error).map(Request::Show),
+        Err(error) => return explain::explain(&error, &typed).map(Request::Show),
     };
     if line.command.takes_program() {
-        ends::refuse_no_command(&arguments)?;
+        ends::refuse_no_command(&typed)?;
     }
     let run = |run| Request::Run(Box::new(run));
     match line.command {

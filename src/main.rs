@@ -4,7 +4,6 @@ mod cli;
 
 use cli::Request;
 use std::fs;
-use std::io;
 use std::panic;
 use std::path::Path;
 use std::process;
@@ -28,7 +27,7 @@ fn main() {
         Request::Prbs { check: false, stream } => {
             sink::open(&Output::Stdout).and_then(|sink| stream.make(sink)).map(|()| 0)
         }
-        Request::Prbs { check: true, stream } => stream.check(io::stdin().lock()).map(|bytes| {
+        Request::Prbs { check: true, stream } => stream.check_stdin().map(|bytes| {
             say.always(&format!("viamillipede: prbs: {bytes} bytes are right"));
             0
         }),

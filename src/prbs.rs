@@ -7,6 +7,7 @@
 use crate::error::Error;
 use crate::pipe;
 use crate::sink::Sink;
+use crate::stdio;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::io::{self, Read};
@@ -37,6 +38,11 @@ impl Prbs {
             left = left.map(|left| left - bytes as u64);
         }
         sink.close()
+    }
+
+    /// The same as [`Self::check`] of stdin, which must not be closed: that would be a stream of no bytes.
+    pub fn check_stdin(&self) -> Result<u64, Error> {
+        self.check(stdio::stdin()?)
     }
 
     /// Compares what is read with the stream, to the end of either; returns how many bytes there were. Whatever is wrong,

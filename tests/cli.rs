@@ -173,6 +173,26 @@ fn an_empty_word_is_no_command() {
 }
 
 #[test]
+fn no_hint_is_better_than_one_that_does_not_fit() {
+    for line in ["tx --plain --patience 0s h:1", "tx --plain --zstd=20 h:1", "loop -z-8"] {
+        assert!(!complaint(line).contains("hint:"), "{line}");
+    }
+    let hinted = "hint: a number after --zstd is its level; put another option between";
+    for line in ["tx --plain --zstd 5000 h:1", "tx --plain -qz 5000"] {
+        assert!(complaint(line).contains(hinted), "{line}");
+    }
+}
+
+#[test]
+fn a_stdin_that_is_closed_is_no_stream_of_no_bytes() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" prbs --check <&-", PROGRAM]);
+    let output = command.output().expect("sh starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), &*said), (Some(1), "viamillipede: stdin: closed\n"));
+}
+
+#[test]
 fn a_name_has_a_limit() {
     let longest = "n".repeat(255);
     assert!(complaint(&format!("tx --name {longest} h:1")).contains("--plain"));

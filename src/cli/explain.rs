@@ -6,11 +6,12 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use std::error::Error as _;
+use std::ffi::OsString;
 use viamillipede::error::Error;
 
 /// The text to show if help or the version was asked for; otherwise what is wrong with the
-/// arguments.
-pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
+/// arguments, as they were typed.
+pub(super) fn explain(error: &clap::Error, typed: &[OsString]) -> Result<String, Error> {
     let told = |kind| told(error, kind);
     let argument = || told(ContextKind::InvalidArg).unwrap_or_else(|| "arguments".into());
     let value = || told(ContextKind::InvalidValue).unwrap_or_default();
@@ -52,7 +53,7 @@ pub(super) fn explain(error: &clap::Error) -> Result<String, Error> {
         ErrorKind::ValueValidation => {
             let cause = error.source().map_or_else(|| "not valid".into(), ToString::to_string);
             let usage = Error::usage(with_value(&argument(), &value()), cause);
-            return Err(match value_hint(&plain_name(&argument()), &value()) {
+            return Err(match value_hint(&plain_name(&argument()), &value(), typed) {
                 Some(hint) => usage.with_hint(hint),
                 None => usage,
             });
@@ -85,9 +86,11 @@ fn with_value(argument: &str, value: &str) -> String {
 }
 
 /// What was rather meant by a value that is not one of this option's.
-fn value_hint(option: &str, value: &str) -> Option<String> {
+fn value_hint(option: &str, value: &str, typed: &[OsString]) -> Option<String> {
     let is_number = !value.is_empty() && value.bytes().all(|c| c.is_ascii_digit());
     match option {
+        // Where it belongs to the option as it is typed nothing else can be meant.
+        "--zstd" if !typed.iter().any(|argument| argument == value) => None,
         "--zstd" => Some("a number after --zstd is its level; put another option between".into()),
         "--rate" if is_number => {
             Some(format!("without a unit it is in bytes: say {value}MB or {value}Mbit"))
@@ -101,7 +104,9 @@ fn value_hint(option: &str, value: &str) -> Option<String> {
                 "d" => 86_400,
                 _ => return None,
             };
-            let seconds = said.parse::<u32>().ok()?.checked_mul(a_unit)?;
+            // No time at all would be for ever.
+            let number = said.parse::<u32>().ok().filter(|number| *number > 0)?;
+            let seconds = number.checked_mul(a_unit)?;
             Some(format!("it is in seconds, without a unit: --patience {seconds}"))
         }
         _ => None,
