@@ -3,6 +3,7 @@
 //! Where there is no sshd, or it cannot run here, these tests say so and end. Does not know how the ends
 //! talk through ssh.
 
+mod apart;
 mod ended;
 mod hidden;
 mod lost;

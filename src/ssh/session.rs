@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long ssh may take to end after the far end has.
 const ENDING: Duration = Duration::from_secs(2);
@@ -27,6 +27,14 @@ const ENDING: Duration = Duration::from_secs(2);
 const FAILING: Duration = Duration::from_millis(500);
 /// The same after a signal: somebody waits.
 const SIGNALLED: Duration = Duration::from_millis(100);
+
+/// How long a signal of our own has to be the reason: a terminal gives it to ssh too, which may end of it before it is
+/// heard here.
+const SIGNAL_FIRST: Duration = Duration::from_millis(50);
+/// How long direct connections may seem to be there once the far end's program has ended.
+const LINGERING: Duration = Duration::from_secs(5);
+/// How often is looked for them.
+const LOOK: Duration = Duration::from_millis(100);
 
 const NONSENSE: &str = "something else than viamillipede answers there";
 const PATH_HINT: &str = "say where it is with --remote-path PROGRAM";
@@ -71,16 +79,22 @@ impl Session {
             ssh: Arc::clone(&ssh),
             tunnel: tunnel.clone(),
             found,
+            stop: stop.clone(),
             failed: None,
         };
         let direct_links = order.direct_links;
         let listen = move || {
-            let error = ear.listen(BufReader::new(from), &bytes);
-            // Where there were direct connections the end of ssh is not fatal.
-            if !stats.has_known(direct_links) {
-                let _ = stop.try_send(error);
-            }
+            let (error, is_far_over) = ear.listen(BufReader::new(from), &bytes);
+            // Who waits for the end of ssh needs not to know what it means.
             drop(ending);
+            thread::sleep(SIGNAL_FIRST);
+            if stats.has_known(direct_links) {
+                if !is_far_over {
+                    return; // where there were direct connections the end of ssh is not fatal
+                }
+                await_loneliness(&stats);
+            }
+            let _ = stop.try_send(error);
         };
         let spawned = thread::Builder::new().name("ssh".into()).spawn(listen);
         spawned.map_err(|error| Error::io("a thread", error))?;
@@ -130,13 +144,16 @@ struct Ear {
     ssh: Arc<Ssh>,
     tunnel: Tunnel,
     found: Sender<Place>,
+    /// Ends the run.
+    stop: Sender<Error>,
     /// Why the far end says that it has failed.
     failed: Option<Error>,
 }
 
 impl Ear {
-    /// Gives the order and listens until ssh ends; returns why a session could not begin, if none did.
-    fn listen(mut self, mut from: BufReader<File>, order: &[u8]) -> Error {
+    /// Gives the order and listens until ssh ends; returns why a session could not begin, if none did, and whether it
+    /// is known that the far end's program has ended, and badly.
+    fn listen(mut self, mut from: BufReader<File>, order: &[u8]) -> (Error, bool) {
         let greeting = packet::await_greeting(&mut from).unwrap_or_default();
         let is_greeted = greeting.is_some();
         let is_sane = greeting.is_none_or(|greeting| {
@@ -148,7 +165,11 @@ impl Ear {
             self.ssh.kill();
         }
         let status = self.ssh.wait();
-        self.failed.take().unwrap_or_else(|| self.unfinished(status, is_greeted))
+        // 255 is ssh's own.
+        let code = status.as_ref().ok().and_then(ExitStatus::code);
+        let is_far_over = code.is_some_and(|code| code != 0 && code != 255);
+        let error = self.failed.take().unwrap_or_else(|| self.unfinished(status, is_greeted));
+        (error, is_far_over)
     }
 
     fn understands(&mut self, greeting: &Greeting) -> bool {
@@ -194,7 +215,12 @@ impl Ear {
                     self.failed = Some(Error::usage(&self.host, reason));
                 }
                 Some(Reply::Failed { code, reason }) => {
-                    self.failed = Some(Error::Peer { code, reason });
+                    let error = |reason| Error::Peer { code, reason };
+                    // It stands, whatever becomes of direct connections. Who hears it there too hears the same.
+                    if error(String::new()).is_to_be_heard() {
+                        let _ = self.stop.try_send(error(reason.clone()));
+                    }
+                    self.failed = Some(error(reason));
                 }
                 None => {
                     self.failed = Some(ended(&self.host, NONSENSE));

@@ -170,7 +170,7 @@ impl Dispatch {
                     Err(_) => failures = never(),
                 },
                 recv(interrupt) -> error => match error {
-                    Ok(error) => return Err(error),
+                    Ok(error) => return Err(self.judge(error)),
                     Err(_) => interrupt = never(),
                 },
                 default(wait) => {}
@@ -198,15 +198,18 @@ impl Dispatch {
                 Input::Down { worker }
             }
             Event::Missed(link, miss) => {
-                // Who was restarted may have been content before.
-                let is_unknown = self.sender.has_sent_all();
-                let missed = self.roster.missed(link, miss);
-                return missed.map_err(|it| if is_unknown { Error::OutcomeUnknown } else { it });
+                return self.roster.missed(link, miss).map_err(|error| self.judge(error));
             }
             Event::Retire(worker) => Input::Retire { worker },
         };
         self.sender.handle(now, input);
         Ok(())
+    }
+
+    /// What it means that the run ends so: a receiver that was restarted, or is gone, may have been content before.
+    fn judge(&self, error: Error) -> Error {
+        let is_unknown = matches!(error, Error::PeerLost { .. }) && self.sender.has_sent_all();
+        if is_unknown { Error::OutcomeUnknown } else { error }
     }
 
     fn offer(&mut self, packed: Packed) {

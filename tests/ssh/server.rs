@@ -177,6 +177,17 @@ impl Far {
     }
 }
 
+impl Far {
+    /// Waits until there is a far end, and returns its number.
+    pub fn until_there_is_one(&self) -> i32 {
+        let line = format!("{} remote --stdio ", self.name("viamillipede"));
+        until_found(
+            || Some(self.processes().into_iter().find(|(_, found)| *found == line)?.0),
+            || format!("there is no far end: {:?}", self.processes()),
+        )
+    }
+}
+
 impl Drop for Far {
     fn drop(&mut self) {
         let _ = self.sshd.kill();
