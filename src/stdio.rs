@@ -3,16 +3,19 @@
 //! Neither is ever made non-blocking: that would leak into whoever shares it. Does not know what flows
 //! through them.
 
-use crate::cancel::wait;
+use crate::cancel::{Cancel, wait};
 use crate::error::Error;
 use crate::pipe;
 use crate::sink::Sink;
+use crossbeam_channel::{Receiver, bounded};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::PollFlags;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, IntoRawFd};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::Builder;
+use std::time::Duration;
 
 static STDIN_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
@@ -56,6 +59,67 @@ pub fn take_over() -> Result<(File, File), Error> {
     pipe::widen(&from);
     pipe::widen(&to);
     Ok((from, to))
+}
+
+/// What goes to descriptors 1 and 2, ours and those of the programs that we start, is passed on to stderr from here; and
+/// to nobody once nobody is there: a program must not die of what it says.
+#[derive(Debug)]
+pub struct Relay {
+    stderr: File,
+    over: Cancel,
+    /// Disconnected when all was passed on.
+    passed_on: Receiver<()>,
+}
+
+impl Relay {
+    /// Most bytes passed on at once.
+    const CHUNK: usize = 64 << 10;
+
+    /// From now on.
+    pub fn start() -> Result<Relay, Error> {
+        let failed = |error| Error::io("stderr", error);
+        let (from, to) = io::pipe().map_err(failed)?;
+        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?);
+        let copy_of_stderr = stderr.try_clone().map_err(failed)?;
+        let over = Cancel::new().map_err(failed)?;
+        let (passing, passed_on) = bounded::<()>(0);
+        let cancel = over.clone();
+        let pass = move || {
+            pass_on(OwnedFd::from(from).into(), copy_of_stderr, &cancel);
+            drop(passing);
+        };
+        Builder::new().name("stderr".into()).spawn(pass).map_err(failed)?;
+        nix::unistd::dup2_stdout(&to).map_err(|error| failed(error.into()))?;
+        nix::unistd::dup2_stderr(&to).map_err(|error| failed(error.into()))?;
+        Ok(Relay { stderr, over, passed_on })
+    }
+
+    /// Passes on what was said so far, for at most `time`. Programs that are still there are not heard any more.
+    pub fn finish(self, time: Duration) {
+        // What we have to say from now on is not for a thread that ends.
+        let _ = nix::unistd::dup2_stdout(&self.stderr);
+        let _ = nix::unistd::dup2_stderr(&self.stderr);
+        self.over.cancel();
+        let _ = self.passed_on.recv_timeout(time);
+    }
+}
+
+/// Copies until the end; or, once it is over, until there is nothing more.
+fn pass_on(mut from: File, mut to: File, over: &Cancel) {
+    let (mut chunk, mut is_heard) = (vec![0; Relay::CHUNK], true);
+    loop {
+        let mut wanted = [from.as_fd(), over.as_fd()].map(|fd| (fd, PollFlags::POLLIN));
+        match wait(&mut wanted, None) {
+            Ok([said, _]) if !said.is_empty() => {}
+            _ => return,
+        }
+        match from.read(&mut chunk) {
+            Ok(0) => return,
+            Ok(bytes) => is_heard = is_heard && to.write_all(&chunk[..bytes]).is_ok(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Told to the other end like any failure of the sink, so not when stdout is opened but when it is used.

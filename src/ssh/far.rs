@@ -59,7 +59,15 @@ pub fn run(say: &Say) -> Result<u8, Error> {
         let what = "what the near end wants".to_owned();
         Error::Corrupt { what, cause: error.to_string() }
     });
-    match order.and_then(|order| carry(order, &tunnel, Pipes { from, probe }, say)) {
+    let outcome = order.and_then(|order| {
+        // What is said there goes to a pipe of sshd's, which a program of the user's would die of once ssh has.
+        let relay = stdio::Relay::start()?;
+        let outcome = carry(order, &tunnel, Pipes { from, probe }, say);
+        say.flush(LAST_WORD);
+        relay.finish(LAST_WORD);
+        outcome
+    });
+    match outcome {
         Ok(()) => Ok(0),
         Err(error) => {
             tell(tunnel, &error);

@@ -186,6 +186,14 @@ impl Far {
             || format!("there is no far end: {:?}", self.processes()),
         )
     }
+
+    /// Waits until sshd serves nobody: what it has started is cut off from here.
+    pub fn until_sshd_is_alone(&self) {
+        let parent = self.sshd.id().to_string();
+        let is_served =
+            || processes().iter().any(|(pid, _)| parent_of(*pid).as_ref() == Some(&parent));
+        until_found(|| (!is_served()).then_some(()), || "sshd serves somebody still".to_owned());
+    }
 }
 
 impl Drop for Far {
@@ -208,6 +216,13 @@ fn processes() -> Vec<(i32, String)> {
     let text =
         |(pid, line): (i32, Vec<u8>)| (pid, String::from_utf8_lossy(&line).replace('\0', " "));
     pids.filter_map(line).map(text).collect()
+}
+
+/// The number of who started a process.
+fn parent_of(pid: i32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    Some(parent.trim().to_owned())
 }
 
 /// The environment that a process was started with, as far as we may read it.
