@@ -34,8 +34,7 @@ pub fn run(
     ports: Ports<'_>,
 ) -> Result<Delivered, Error> {
     let Ports { stats, news, interrupt, .. } = ports;
-    let secret = link::random::<16>()?.map(|byte| format!("{byte:02x}")).concat();
-    let common = crate::config::Common { name: secret, ..config.common.clone() };
+    let common = crate::config::Common { name: link::random_name()?, ..config.common.clone() };
     let listen = Rendezvous::Listen(vec![Listen { host: Some(HERE.into()), port: 0 }]);
     let output = config.output.clone();
     let receiving = Rx { common: common.clone(), output, rendezvous: listen };

@@ -224,3 +224,8 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
         .map_err(|error| Error::io("random numbers", io::Error::other(error)))?;
     Ok(bytes)
 }
+
+/// A name for a session that nobody else's has.
+pub(crate) fn random_name() -> Result<String, Error> {
+    Ok(random::<16>()?.map(|byte| format!("{byte:02x}")).concat())
+}

@@ -42,6 +42,7 @@ pub struct Ports {
 
 /// Starts the far end, and carries the stream to it or from it.
 pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
+    let config = &private(config)?;
     let opened = Opened::open(&config.near, &ports.say)?;
     // Also where it never comes to a stream.
     let remains = opened.remains();
@@ -57,6 +58,14 @@ pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
     say.settle();
     session.finish(&outcome);
     outcome
+}
+
+/// The same under a random name, which nobody else answers to: with `--plain` there is no key that would tell a stranger
+/// at the address from the far end.
+fn private(config: &config::Ssh) -> Result<config::Ssh, Error> {
+    let mut config = config.clone();
+    config.common_mut().name = link::random_name()?;
+    Ok(config)
 }
 
 /// What the far end shall do.

@@ -84,3 +84,20 @@ fn a_signal_right_behind_the_end_of_ssh_is_the_reason() {
     };
     assert!((0..TRIES).any(|_| interrupted()), "each time ssh was blamed");
 }
+
+#[test]
+fn a_stranger_at_the_direct_address_gets_nothing() {
+    let stranger = End::start("rx --plain 127.0.0.1:0");
+    let port = stranger.ready().port();
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("ssh");
+    let [low, high] = port.to_le_bytes();
+    let waits = format!("\\0\\0\\0\\0\\014\\0\\0\\0\\001\\{low:03o}\\{high:03o}127.0.0.1");
+    let far = format!("printf 'viamillipede-remote 2 0.1.0\\n{waits}'; cat >/dev/null\n");
+    fs::write(&script, far).expect("a file");
+    let mut command = viamillipede("tx -q --plain --direct always --ssh far -e");
+    command.args([&format!("sh {}", script.display()), "--", "cat"]);
+    let mut tx = End::run(command);
+    tx.stdin.as_mut().expect("a pipe").write_all(b"secret").expect("there is room");
+    assert_eq!(tx.code(), 3, "{}", tx.said());
+}
