@@ -2,11 +2,19 @@
 //!
 //! Does not know what the signals are for.
 
+use signal_hook::consts::SIGCHLD;
 use std::fs;
+use std::io;
+use std::sync::Arc;
 
 /// Whether this signal is ignored, where the system tells that in a file.
 pub(crate) fn is_ignored(signal: i32) -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| is_ignored_in(&status, signal))
+}
+
+/// Has the ends of our children told to us also where they are ignored: the system would tell nobody then.
+pub(crate) fn heed_children() -> io::Result<()> {
+    signal_hook::flag::register(SIGCHLD, Arc::default()).map(drop)
 }
 
 fn is_ignored_in(status: &str, signal: i32) -> bool {

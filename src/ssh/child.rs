@@ -6,6 +6,7 @@
 use crate::command::without_key;
 use crate::config::SshCommand;
 use crate::error::Error;
+use crate::ignored;
 use crate::pipe;
 use crossbeam_channel::{Receiver, bounded, select};
 use nix::sys::signal::{Signal, kill};
@@ -44,6 +45,8 @@ impl Ssh {
         ssh.arg(&command.host).arg(&command.program).args(ARGUMENTS);
         ssh.stdin(Stdio::piped()).stdout(Stdio::piped());
         let failed = |error| Error::io(command.words[0].clone(), error);
+        // How it ends tells most of what can go wrong.
+        ignored::heed_children().map_err(failed)?;
         let mut child = ssh.spawn().map_err(failed)?;
         let pipes = (child.stdin.take(), child.stdout.take());
         let (Some(stdin), Some(stdout)) = pipes else {

@@ -6,6 +6,7 @@ use crate::harness::End;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 
 /// What an end says whose far end should be this program there.
 fn told(far: &Far, program: &str) -> (i32, String) {
@@ -23,6 +24,20 @@ fn a_program_that_is_missing_there_is_told_with_a_hint() {
     let (code, said) = told(&far, "true");
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("far: true there does not answer as viamillipede"), "{said}");
+}
+
+/// As whoever started us may want it, who thereby leaves nobody to be told how they ended.
+#[test]
+fn a_program_that_is_missing_there_is_told_where_ends_of_children_are_ignored() {
+    let Some(far) = Far::start() else { return };
+    let program = far.name("nothing");
+    let inner = far.command_through("tx -q", "far", &program, &["--", "cat"]);
+    let mut command = Command::new("env");
+    command.arg("--ignore-signal=CHLD").arg(inner.get_program()).args(inner.get_args());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tx = End::run(command);
+    assert_eq!(tx.code(), 1, "{}", tx.said());
+    assert!(tx.said().contains(&format!("far: cannot run {program} there\n")), "{}", tx.said());
 }
 
 #[test]
