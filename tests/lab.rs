@@ -3,8 +3,9 @@
 //! The links come from the command that the variable NETLAB names. Where there is none, or no root to run
 //! it, these tests say so and end.
 
-use crate::harness::{End, PROGRAM, viamillipede};
+use crate::harness::{End, PROGRAM, until_found, viamillipede};
 use crate::transfers::stream::{Stream, pour_through};
+use nix::sys::signal::Signal;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -135,6 +136,32 @@ fn a_receiver_that_dials_uses_a_link_again_that_is_back() {
         lab.run(&["mend", "2"]);
         hears(rx, " is back", 1);
     });
+}
+
+/// What takes the place of ssh starts the far end in the namespace of the other side, and ends before it.
+#[test]
+fn an_end_here_is_told_through_ssh_where_the_direct_way_swallows_everything() {
+    let Some(lab) = Lab::up('d') else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name| folder.path().join(name);
+    let far = format!("{}-rx", lab.prefix);
+    let script = format!("[ \"$1\" = -G ] && exit 1\nip netns exec {far} \"$2\" remote --stdio\n");
+    fs::write(at("ssh"), script).expect("a file");
+    // Its number is there once the session is.
+    let command = "cat >/dev/null & echo $$ >\"$1\"; wait";
+    let mut tx =
+        viamillipede("tx --patience 600 --ssh far --direct always 10.77.2.2:0 --remote-path");
+    tx.args([PROGRAM, "-e", &format!("sh {}", at("ssh").display())]);
+    tx.args(["--", "sh", "-c", command, "sh"]).arg(at("pid"));
+    let mut tx = lab.start_with("tx", &tx);
+    let _stdin = tx.stdin.take();
+    let there = || fs::read_to_string(at("pid")).ok().filter(|text| text.ends_with('\n'));
+    let pid = until_found(there, || "COMMAND was not started".to_owned());
+    lab.run(&["cut", "2"]);
+    tx.signal(Signal::SIGTERM);
+    let is_gone = || fs::metadata(format!("/proc/{}", pid.trim())).is_err();
+    until_found(|| is_gone().then_some(()), || format!("COMMAND goes on: {pid}"));
+    assert_eq!(tx.code(), 143, "{}", tx.said());
 }
 
 /// What takes the place of ssh starts the far end in the namespace of the other side.

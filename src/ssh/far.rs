@@ -236,11 +236,13 @@ impl Ear {
             Some(door) => TcpStream::connect(door).map(Socket::from),
             None => Err(ErrorKind::NotConnected.into()),
         };
-        while let Ok(Some(packet)) = packet::receive(&mut self.pipes.from, 0) {
+        let mut is_goodbye = false;
+        while !is_goodbye && let Ok(Some(packet)) = packet::receive(&mut self.pipes.from, 0) {
+            is_goodbye = packet.conversation == WORDS;
             self.tunnel.deliver(&packet, connect);
         }
-        // A near end that is gone leaves an ssh behind that still hears us.
-        let is_ssh_dead = self.pipes.is_cut_within(DYING);
+        // A near end that is gone without a word leaves an ssh behind that still hears us.
+        let is_ssh_dead = !is_goodbye && self.pipes.is_cut_within(DYING);
         self.tunnel.end();
         if is_ssh_dead && self.stats.has_known(self.direct_links) {
             // They carry on, or come back within patience.

@@ -131,9 +131,31 @@ impl Session {
             Err(Error::Signal(_)) => SIGNALLED,
             Err(_) => FAILING,
         };
+        // One that has succeeded ends by itself.
+        if outcome.is_err() {
+            self.hang_up();
+        }
         let _ = self.over.recv_timeout(time);
+        self.hang_up();
         self.ssh.kill();
         let _ = self.over.recv_timeout(SIGNALLED);
+    }
+}
+
+impl Session {
+    /// Tells the far end in words that this one ends: that ssh does would tell it nothing. Does not wait for an ssh that
+    /// takes none.
+    fn hang_up(&self) {
+        let tunnel = self.tunnel();
+        drop(thread::Builder::new().name("goodbye".into()).spawn(move || tunnel.hang_up()));
+    }
+}
+
+/// Waits until no connection is left, but not for long: one that was cut in silence seems to be there.
+fn await_loneliness(stats: &Stats) {
+    let until = Instant::now() + LINGERING;
+    while stats.live_workers() > 0 && Instant::now() < until {
+        thread::sleep(LOOK); // nobody tells when the last connection is lost
     }
 }
 

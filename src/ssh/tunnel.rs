@@ -20,8 +20,8 @@ pub struct Tunnel(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Towards the other end; held while one packet is written, which may take long.
-    out: Mutex<File>,
+    /// Towards the other end, until we have hung up; held while one packet is written, which may take long.
+    out: Mutex<Option<File>>,
     current: Mutex<Current>,
 }
 
@@ -38,12 +38,18 @@ struct Current {
 impl Tunnel {
     /// A tunnel that sends through `out`.
     pub fn new(out: File) -> Tunnel {
-        Tunnel(Arc::new(Shared { out: Mutex::new(out), current: Mutex::default() }))
+        Tunnel(Arc::new(Shared { out: Mutex::new(Some(out)), current: Mutex::default() }))
     }
 
     /// Tells the other end something; may block.
     pub fn say(&self, bytes: &[u8]) -> io::Result<()> {
-        packet::send(&mut *self.out(), WORDS, bytes)
+        self.send(WORDS, bytes)
+    }
+
+    /// Says goodbye, which is to say nothing, and closes the way to the other end; may block.
+    pub fn hang_up(&self) {
+        let _ = self.say(&[]);
+        *self.out() = None;
     }
 
     /// Opens a connection in the place of the one before; the other end of the socket is ours.
@@ -69,7 +75,7 @@ impl Tunnel {
             Ok(None) => return, // of a connection that was given up
             Err(_) => {
                 // Who opened it sees it closed, and opens another.
-                let _ = packet::send(&mut *self.out(), packet.conversation, &[]);
+                let _ = self.send(packet.conversation, &[]);
                 return;
             }
         };
@@ -119,8 +125,7 @@ impl Tunnel {
                     result => result.unwrap_or(0),
                 };
                 // Without bytes it says that the connection is closed.
-                if packet::send(&mut *tunnel.out(), number, &chunk[..bytes]).is_err() || bytes == 0
-                {
+                if tunnel.send(number, &chunk[..bytes]).is_err() || bytes == 0 {
                     return;
                 }
             }
@@ -128,7 +133,13 @@ impl Tunnel {
         thread::Builder::new().name("tunnel".into()).spawn(copy).map(drop)
     }
 
-    fn out(&self) -> MutexGuard<'_, File> {
+    fn send(&self, conversation: u32, bytes: &[u8]) -> io::Result<()> {
+        let mut out = self.out();
+        let out = out.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+        packet::send(out, conversation, bytes)
+    }
+
+    fn out(&self) -> MutexGuard<'_, Option<File>> {
         self.0.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
