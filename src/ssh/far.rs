@@ -24,13 +24,16 @@ use nix::poll::PollFlags;
 use socket2::Socket;
 use std::env;
 use std::fs::File;
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
+/// How long the order may take to come, which the near end sends as soon as it is greeted.
+const ORDER: Duration = Duration::from_secs(120);
 /// How long an ssh session that has died may take to let go of our stdout after our stdin.
 const DYING: Duration = Duration::from_secs(1);
 /// How often is looked for direct connections once ssh has died.
@@ -48,14 +51,17 @@ pub fn run(say: &Say) -> Result<u8, Error> {
         let cause = "for `--ssh` at another machine to start, not for people";
         return Err(Error::usage(ARGUMENTS[0], cause));
     }
-    let (mut from, mut to) = stdio::take_over()?;
+    let (from, mut to) = stdio::take_over()?;
     packet::greet(&mut to).map_err(|error| gone(&error))?;
-    let order = packet::receive(&mut from, MAX_ORDER_BYTES).map_err(|error| gone(&error))?;
+    let mut in_time = InTime { file: &from, until: Instant::now() + ORDER };
+    let order = packet::receive(&mut in_time, MAX_ORDER_BYTES).map_err(|error| gone(&error))?;
     let order = order.filter(|order| order.conversation == WORDS);
     let order = order.ok_or_else(|| gone(&ErrorKind::UnexpectedEof.into()))?;
     let probe = to.try_clone().map_err(|error| Error::io("a descriptor", error))?;
     let tunnel = Tunnel::new(to);
-    let order = Order::decode(&order.bytes).map_err(|error| {
+    // They hold the key.
+    let bytes = Zeroizing::new(order.bytes);
+    let order = Order::decode(&bytes).map_err(|error| {
         let what = "what the near end wants".to_owned();
         Error::Corrupt { what, cause: error.to_string() }
     });
@@ -201,6 +207,22 @@ fn own_address() -> Option<IpAddr> {
     env::var("SSH_CONNECTION").ok()?.split(' ').nth(2)?.parse().ok()
 }
 
+/// Reads what comes in time.
+struct InTime<'a> {
+    file: &'a File,
+    until: Instant,
+}
+
+impl Read for InTime<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = (self.file.as_fd(), PollFlags::POLLIN);
+        match wait(&mut [wanted], Some(self.until))? {
+            [ready] if ready.is_empty() => Err(ErrorKind::TimedOut.into()),
+            _ => self.file.read(buffer),
+        }
+    }
+}
+
 /// Our ends of the pipes to ssh.
 struct Pipes {
     from: File,
@@ -272,6 +294,18 @@ fn gone(error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+
+    #[test]
+    fn an_order_that_does_not_come_is_not_waited_for() {
+        let (from, mut to) = io::pipe().expect("descriptors");
+        to.write_all(&[0; 10]).expect("there is room");
+        let file = File::from(OwnedFd::from(from));
+        let mut in_time = InTime { file: &file, until: Instant::now() };
+        let error = packet::receive(&mut in_time, 0).expect_err("a part came");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 
     #[test]
     fn what_comes_through_ssh_finds_every_door() {

@@ -7,6 +7,7 @@
 use crate::error::one_line;
 use crate::proto::fields::truncated;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
+use zeroize::Zeroize;
 
 /// The version of the conversation through ssh. It is told first, so it must be the same at both ends.
 pub const VERSION: u16 = 2;
@@ -100,7 +101,8 @@ pub fn receive(from: &mut impl Read, most_words_bytes: usize) -> io::Result<Opti
         return Err(io::Error::new(ErrorKind::InvalidData, "not what viamillipede says"));
     }
     let mut bytes = vec![0; length];
-    from.read_exact(&mut bytes)?;
+    // A part of an order may hold the key.
+    from.read_exact(&mut bytes).inspect_err(|_| bytes.zeroize())?;
     Ok(Some(Packet { conversation, bytes }))
 }
 
