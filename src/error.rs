@@ -188,7 +188,9 @@ impl Error {
         match self {
             Error::Usage { hint, .. } | Error::Refused { hint, .. } => hint.as_deref(),
             Error::Unstarted { hint, .. } => Some(hint),
-            Error::OutcomeUnknown => Some("the receiver knows: its own exit code says it"),
+            Error::OutcomeUnknown => {
+                Some("the receiver knows: look at what it has written, or at its own exit code")
+            }
             _ => None,
         }
     }

@@ -70,7 +70,7 @@ pub enum Event {
     Held(WorkerId, bool),
     /// A connection that was up is gone.
     Down(WorkerId, String),
-    /// A way could not be taken; it is tried again.
+    /// A way could not be taken; it is tried again unless it is over.
     Missed(LinkId, Miss),
     /// A connection is not needed any more: have it end, without loss.
     Retire(WorkerId),
@@ -96,6 +96,8 @@ pub enum Miss {
     OtherKey,
     /// Another process than before answered.
     Restarted,
+    /// The way is no more, and will not come back.
+    Over(String),
 }
 
 /// Makes the inlet of each new connection.
@@ -133,6 +135,8 @@ pub struct Spare {
     pub name: String,
     /// It is taken where there has been no connection for this long.
     pub after: Duration,
+    /// Whether there will be no connection any more.
+    pub is_over: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Makes a connection.
     pub open: Arc<dyn Fn() -> io::Result<Socket> + Send + Sync>,
 }

@@ -56,6 +56,8 @@ pub enum Fact {
         /// Why.
         cause: String,
     },
+    /// A link is no more, and not tried again; why, is told next.
+    WayOver(LinkId),
     /// This machine lacks what one more connection needs; the cause in the system's words.
     Short(String),
     /// A caller was not let in.
@@ -122,6 +124,7 @@ impl Fact {
             }
             Fact::Missed { link: LinkId(link), cause } => debug!(link, cause, "no connection"),
             Fact::Refused { peer, cause, others } => debug!(peer, cause, others, "caller refused"),
+            Fact::WayOver(LinkId(link)) => debug!(link, "no more"),
             Fact::PassedOver(LinkId(link)) => debug!(link, "passed over"),
             Fact::Short(_) | Fact::RateKept(_) | Fact::Over | Fact::Unheard(_) => {}
         }

@@ -11,6 +11,7 @@ use super::worker::{Outbox, Worker};
 use super::{Crew, Event, Miss, Spare, random};
 use crate::cancel::{Cancel, wait};
 use crate::config::Dest;
+use crate::error::plain;
 use crate::net;
 use crate::proto::LinkId;
 use crate::proto::backoff::{Backoff, FIRST_WAIT, MAX_WAIT};
@@ -45,6 +46,12 @@ const LOOKS: u32 = 6;
 pub(super) enum Way {
     Dest(Dest),
     Spare(Spare),
+}
+
+impl Way {
+    fn is_over(&self) -> bool {
+        matches!(self, Way::Spare(spare) if (spare.is_over)())
+    }
 }
 
 /// One who dials.
@@ -101,10 +108,16 @@ impl Dialler {
                 return;
             }
             match attempt {
+                Attempt::Lived { .. } if self.way.is_over() => {
+                    let over = Miss::Over("it has ended".into());
+                    let _ = self.crew.events.send(Event::Missed(self.link, over));
+                    return;
+                }
                 Attempt::Lived { was_good: true } => backoff.reset(),
                 Attempt::Lived { was_good: false } => {}
                 Attempt::Missed(miss) => {
-                    if self.crew.events.send(Event::Missed(self.link, miss)).is_err() {
+                    let is_over = matches!(miss, Miss::Over(_));
+                    if self.crew.events.send(Event::Missed(self.link, miss)).is_err() || is_over {
                         return;
                     }
                 }
@@ -164,6 +177,7 @@ impl Dialler {
         let greeted = match self.greet() {
             Ok(Some(greeted)) => greeted,
             Ok(None) => return Attempt::Superfluous,
+            Err(error) if self.way.is_over() => return Attempt::Missed(Miss::Over(plain(&error))),
             Err(error) => return Attempt::Missed(Miss::of(&error)),
         };
         let welcome = match &greeted.answer {

@@ -68,7 +68,7 @@ impl Causes {
         let is_final = |miss: &Miss| match miss {
             Miss::Refused(refusal) => refusal.reason != RefusalKind::Busy,
             Miss::OtherKey => true,
-            Miss::Lost(_) | Miss::Short(_) | Miss::Restarted => false,
+            Miss::Lost(_) | Miss::Short(_) | Miss::Restarted | Miss::Over(_) => false,
         };
         if links == 0 || self.0.len() < links || !self.0.values().all(is_final) {
             return None;
@@ -109,7 +109,7 @@ impl Miss {
     /// For people.
     pub fn tell(&self) -> String {
         match self {
-            Miss::Lost(cause) => cause.clone(),
+            Miss::Lost(cause) | Miss::Over(cause) => cause.clone(),
             Miss::Short(number) => plain(&io::Error::from_raw_os_error(*number)),
             Miss::Refused(refusal) => refusal.detail.clone(),
             Miss::OtherKey => TlsError::OtherKey.to_string(),
@@ -122,7 +122,7 @@ impl Miss {
         match self {
             Miss::Restarted => true,
             Miss::Refused(refusal) => refusal.reason == RefusalKind::UnknownSession,
-            Miss::Lost(_) | Miss::Short(_) | Miss::OtherKey => false,
+            Miss::Lost(_) | Miss::Short(_) | Miss::OtherKey | Miss::Over(_) => false,
         }
     }
 
@@ -137,7 +137,7 @@ impl Miss {
                 }
                 _ => None,
             },
-            Miss::Lost(_) | Miss::Short(_) | Miss::Restarted => None,
+            Miss::Lost(_) | Miss::Short(_) | Miss::Restarted | Miss::Over(_) => None,
         }
     }
 }

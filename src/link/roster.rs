@@ -106,6 +106,9 @@ impl Roster {
             let cause = miss.tell();
             return Err(Error::PeerLost { what: "the other end".into(), cause });
         }
+        if matches!(miss, Miss::Over(_)) {
+            self.news.tell(Fact::WayOver(link));
+        }
         self.news.tell(Fact::Missed { link, cause: miss.tell() });
         if matches!(miss, Miss::Short(_)) {
             self.news.tell(Fact::Short(miss.tell()));

@@ -175,6 +175,8 @@ fn dests(
 /// The way through ssh itself, where it may be taken.
 fn spare(config: &config::Ssh, session: &Session, say: Say) -> Option<Spare> {
     let (tunnel, host) = (session.tunnel(), config.command.host.clone());
+    let same = tunnel.clone();
+    let is_over = Arc::new(move || same.is_over());
     let is_told = AtomicBool::new(config.direct == Direct::Never);
     let patience = config.common().patience;
     let after = match config.direct {
@@ -192,5 +194,5 @@ fn spare(config: &config::Ssh, session: &Session, say: Say) -> Option<Spare> {
         }
         Ok(socket)
     };
-    Some(Spare { name: SPARE_NAME.to_owned(), after, open: Arc::new(open) })
+    Some(Spare { name: SPARE_NAME.to_owned(), after, is_over, open: Arc::new(open) })
 }

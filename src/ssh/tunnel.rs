@@ -87,6 +87,11 @@ impl Tunnel {
         }
     }
 
+    /// Whether there will be no connections any more.
+    pub fn is_over(&self) -> bool {
+        self.current().is_over
+    }
+
     /// Closes the connection; there will be no others.
     pub fn end(&self) {
         let mut current = self.current();

@@ -57,6 +57,8 @@ struct Link {
     /// Since when it is up or down.
     since: Instant,
     is_said_to_be_down: bool,
+    /// It will not come back.
+    is_over: bool,
     /// Until when nothing is said of it.
     quiet_until: Option<Instant>,
     /// How often it was lost since anything was said of it, and since when that is counted.
@@ -112,6 +114,7 @@ impl Links {
                 let is_met = self.met.is_some();
                 self.link(now, link).missed(now, cause, is_met);
             }
+            Fact::WayOver(link) => self.link(now, link).is_over = true,
             Fact::Short(cause) => {
                 if self.shortage.as_ref() != Some(&cause) {
                     self.note(&format!("this machine cannot make more connections: {cause}"));
@@ -165,7 +168,10 @@ impl Links {
         let due: Vec<(LinkId, String)> = self
             .links
             .iter_mut()
-            .filter_map(|(id, link)| Some((*id, link.due(now, met, &rest)?)))
+            .filter_map(|(id, link)| {
+                let rest = if up == 0 && link.is_over { "trying the others again" } else { &rest };
+                Some((*id, link.due(now, met, rest)?))
+            })
             .collect();
         for (link, text) in due {
             let (left_out, is_said) = self.notes.spend(now);
@@ -239,6 +245,7 @@ impl Link {
             cause: None,
             since: now,
             is_said_to_be_down: false,
+            is_over: false,
             quiet_until: None,
             losses: 0,
             counted_since: now,

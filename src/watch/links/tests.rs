@@ -94,6 +94,21 @@ fn a_link_that_cannot_be_reached_while_another_works_is_down() {
 }
 
 #[test]
+fn a_link_that_is_no_more_is_not_said_to_be_tried_again() {
+    let mut story = Story::new(&["here", "through ssh"]);
+    story.up(A);
+    story.down(A);
+    story.up(B);
+    story.pass(1_000);
+    assert_eq!(story.said(), ["0 link here is down: it broke; going on with 1 other"]);
+    story.down(B);
+    story.tell(Fact::WayOver(B));
+    story.missed(B, "it has ended");
+    story.pass(1_000);
+    assert_eq!(story.said(), ["1 link through ssh is down: it broke; trying the others again"]);
+}
+
+#[test]
 fn a_link_that_is_up_again_at_once_is_no_news() {
     let mut story = Story::new(&["a:1"]);
     story.up(A);
