@@ -18,46 +18,49 @@ const LANE_INDENT: &str = "  ";
 const ECHO: usize = 2;
 /// A terminal with fewer columns than these for text is narrow.
 const NARROW: usize = 70;
+/// With fewer than these nothing is drawn: indicatif would count other rows than the terminal has.
+const LEAST: usize = 14;
+/// What the bar itself is made of.
+const CELLS: usize = 10;
+/// Signs of life, where nobody knows how much there is; in any font.
+const SPINNER: [&str; 4] = ["|", "/", "-", "\\"];
 
 /// The bar on the terminal.
 pub(super) struct Bar {
     bar: ProgressBar,
-    /// Columns of the stream's line that are not for the text.
-    beside: usize,
+    shown: usize,
 }
 
 impl Bar {
-    /// A bar where the size is known from the start, otherwise a sign of life.
-    pub(super) fn new(first: &Picture) -> Bar {
+    /// A bar where the size is known, otherwise a sign of life.
+    pub(super) fn new() -> Bar {
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), REDRAWS);
-        let bar = ProgressBar::with_draw_target(first.expected_bytes, target);
-        let (template, beside) = match first.expected_bytes {
-            Some(_) if columns() < NARROW => ("{msg}", 0),
-            Some(_) => ("[{bar:10}] {msg}", 13),
-            None => ("{spinner} {msg}", 2),
-        };
-        bar.set_style(style(template));
-        Bar { bar, beside }
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(ProgressStyle::with_template("{msg}").expect("indicatif reads it"));
+        Bar { bar, shown: 0 }
     }
 
     /// Shows this picture, unless the terminal is somebody else's now. It is one text of several lines, so that
     /// no line of it is ever drawn for another width, or of another moment, than the rest.
     pub(super) fn show(&mut self, picture: Picture) {
-        if is_in_background() {
+        let columns = columns();
+        if is_in_background() || columns < LEAST {
             return;
         }
-        let Picture { stream_bytes, text, short, lanes, .. } = picture;
-        let columns = columns();
-        let mut lines = if columns < NARROW {
-            fitting(&short, " ", columns - self.beside)
-        } else {
-            fitting(&text, ", ", columns - self.beside)
+        let Picture { stream_bytes, expected_bytes, text, short, lanes } = picture;
+        let mut lines = match expected_bytes {
+            Some(_) if columns < NARROW => String::new(),
+            Some(expected) => format!("{} ", cells(stream_bytes, expected)),
+            None => format!("{} ", SPINNER[self.shown % SPINNER.len()]),
         };
+        let room = columns.saturating_sub(lines.len());
+        lines +=
+            &if columns < NARROW { fitting(&short, " ", room) } else { fitting(&text, ", ", room) };
         for lane in lanes {
             lines += &format!("\n{LANE_INDENT}{}", lane_text(&lane, columns));
         }
-        self.bar.update(|state| state.set_pos(stream_bytes));
         self.bar.set_message(lines);
+        self.shown += 1;
     }
 
     /// Takes the bar away while `write` writes.
@@ -73,12 +76,14 @@ impl Bar {
 
 /// Columns that may be drawn on.
 fn columns() -> usize {
-    screen::size().0 - ECHO
+    screen::size().0.saturating_sub(ECHO)
 }
 
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).expect("a constant that indicatif reads");
-    style.progress_chars("=> ")
+/// As many cells of the bar as there are of the stream.
+fn cells(done: u64, all: u64) -> String {
+    let full = (u128::from(done) * CELLS as u128 / u128::from(all.max(1))) as usize;
+    let head = if full < CELLS { ">" } else { "" };
+    format!("[{:<CELLS$}]", "=".repeat(full.min(CELLS)) + head)
 }
 
 /// Whether another job has the terminal, as after Ctrl-Z and `bg`: then its lines are not ours to draw over.
@@ -86,10 +91,18 @@ fn is_in_background() -> bool {
     tcgetpgrp(io::stderr()).is_ok_and(|foreground| foreground != getpgrp())
 }
 
-/// A link's line, without the fields that there are no columns for.
+/// A link's line, without the fields that there are no columns for, and with as much of its name as there is room for
+/// before the first.
 fn lane_text(line: &str, columns: usize) -> String {
-    let fields: Vec<String> = line.split(", ").map(str::to_owned).collect();
-    fitting(&fields, ", ", columns - LANE_INDENT.len())
+    let columns = columns - LANE_INDENT.len();
+    let (name, fields) = line.split_once(": ").unwrap_or((line, ""));
+    let mut fields: Vec<String> = fields.split(", ").map(str::to_owned).collect();
+    let room = columns.saturating_sub(2 + fields[0].chars().count());
+    let is_cut = name.chars().count() > room;
+    let shown: String =
+        name.chars().take(if is_cut { room.saturating_sub(1) } else { room }).collect();
+    fields[0] = format!("{shown}{}: {}", if is_cut { "…" } else { "" }, fields[0]);
+    fitting(&fields, ", ", columns)
 }
 
 /// As many of the parts as there are columns for: half a figure would mislead.
@@ -120,5 +133,16 @@ mod tests {
         let line = "10.0.0.2:7000: 1.25 MB/s, idle, rtt 0.01 ms";
         assert_eq!(lane_text(line, 45), line);
         assert_eq!(lane_text(line, 44), "10.0.0.2:7000: 1.25 MB/s, idle");
+        assert_eq!(lane_text(line, 27), "10.0.0.2:7000: 1.25 MB/s");
+        assert_eq!(lane_text(line, 24), "10.0.0.2:7…: 1.25 MB/s");
+        assert_eq!(lane_text(line, 14), "…: 1.25 MB/s");
+    }
+
+    #[test]
+    fn the_bar_is_as_full_as_the_stream() {
+        let shown = [(0, 100), (19, 100), (99, 100), (100, 100), (7, 5), (0, 0)];
+        let shown = shown.map(|(done, all)| cells(done, all));
+        assert_eq!(shown[..3], ["[>         ]", "[=>        ]", "[=========>]"]);
+        assert_eq!(shown[3..], ["[==========]", "[==========]", "[>         ]"]);
     }
 }

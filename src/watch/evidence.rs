@@ -83,10 +83,9 @@ pub(super) fn evidence(bottleneck: Bottleneck, of: &Snapshot, seen: &Seen<'_>) -
         Bottleneck::Source => format!("it had nothing to read {share} of the time"),
         Bottleneck::Sink => format!("it was busy {share} of the time"),
         Bottleneck::Compression => {
-            format!(
-                "all {} packed {share} of the time; --adapt or a lower level would help",
-                threads(of)
-            )
+            // An adaptive packer has done what it can.
+            let advice = if of.packing.is_some() { "" } else { "; --adapt would help" };
+            format!("all {} packed {share} of the time{advice}", threads(of))
         }
         Bottleneck::Decompression => format!("all {} unpacked {share} of the time", threads(of)),
         Bottleneck::Rate => format!("--rate held it back {share} of the time"),

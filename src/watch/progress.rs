@@ -166,14 +166,12 @@ fn short(snapshot: &Snapshot, rate: f64) -> Vec<String> {
     vec![through, rate, time, snapshot.bottleneck.to_string()]
 }
 
-/// The time to come where it can be told, else the time that has passed.
+/// The time to come where the size is known, which nobody can tell while nothing moves; else the time that has passed.
 fn time(snapshot: &Snapshot, elapsed: Duration, rate: f64) -> String {
-    let left = snapshot
-        .expected_bytes
-        .and_then(|expected| figures::time_left(snapshot.stream_bytes, expected, rate));
-    match left {
+    let Some(expected) = snapshot.expected_bytes else { return figures::clock(elapsed) };
+    match figures::time_left(snapshot.stream_bytes, expected, rate) {
         Some(left) => format!("ETA {}", figures::clock(left)),
-        None => figures::clock(elapsed),
+        None => "ETA -".to_owned(),
     }
 }
 

@@ -144,7 +144,7 @@ fn write(shows: &Receiver<Show>, dropped: &AtomicU64) {
                 }
             }
             Show::Picture(picture) => {
-                bar.get_or_insert_with(|| Bar::new(&picture)).show(picture);
+                bar.get_or_insert_with(Bar::new).show(picture);
             }
             Show::EndOfPictures => bar.take().into_iter().for_each(Bar::clear),
             Show::Flush(done) => drop(done.try_send(())),

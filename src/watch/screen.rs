@@ -27,7 +27,7 @@ pub(super) fn size() -> (usize, usize) {
     let size = tcgetwinsize(io::stderr()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
     let Winsize { ws_col, ws_row, .. } =
         size.unwrap_or(Winsize { ws_col: 80, ws_row: 24, ws_xpixel: 0, ws_ypixel: 0 });
-    (usize::from(ws_col).max(16), usize::from(ws_row))
+    (usize::from(ws_col), usize::from(ws_row))
 }
 
 impl Screen {
