@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn an_order_that_does_not_come_is_not_waited_for() {
         let (from, mut to) = io::pipe().expect("descriptors");
-        to.write_all(&[0; 10]).expect("there is room");
+        to.write_all(&[0; 5]).expect("there is room");
         let file = File::from(OwnedFd::from(from));
         let mut in_time = InTime { file: &file, until: Instant::now() };
         let error = packet::receive(&mut in_time, 0).expect_err("a part came");
