@@ -9,6 +9,7 @@
 //! Does not know what a foot holds, and does not know sockets or clocks: see [`super`].
 
 mod backlog;
+mod copies;
 mod hear;
 mod least;
 mod path;
@@ -26,6 +27,7 @@ use super::ranges::Ranges;
 use super::{Failure, LinkId, WorkerId};
 use crate::foot::FootHeader;
 pub use backlog::Backlog;
+use copies::Foot;
 use least::Least;
 use path::{Path, Quickness};
 use ready::Ready;
@@ -133,14 +135,6 @@ pub struct Counts {
     pub nacked_feet: u64,
 }
 
-#[derive(Debug)]
-struct Foot {
-    header: FootHeader,
-    /// Where it is in flight; the second is a reinjection.
-    copies: [Option<WorkerId>; 2],
-    was_sent: bool,
-}
-
 /// The sending state machine; see the module's text.
 #[derive(Debug)]
 pub struct Sender {
@@ -163,6 +157,8 @@ pub struct Sender {
     sent_feet: u64,
     /// How many different feet were sent.
     different_feet: u64,
+    /// How many of them have gone to the kernel whole, or are acked.
+    written_feet: u64,
     /// The receiver takes feet below this number.
     limit: u64,
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
@@ -227,6 +223,7 @@ impl Sender {
             offered_bytes: 0,
             sent_feet: 0,
             different_feet: 0,
+            written_feet: 0,
             limit: 0,
             window_feet: 0,
             workers: BTreeMap::new(),
@@ -272,7 +269,7 @@ impl Sender {
         self.offered_bytes += u64::from(header.raw_bytes);
         self.unsent.insert(header.id);
         self.held_feet += 1;
-        self.feet[place] = Some(Foot { header, copies: [None; 2], was_sent: false });
+        self.feet[place] = Some(Foot::new(header));
     }
 
     /// There are no more feet than these.
@@ -295,9 +292,7 @@ impl Sender {
             Input::Up { worker, link, rtt } => self.handle_up(now, worker, link, rtt),
             Input::Down { worker } => self.handle_down(worker),
             Input::Retire { worker } => self.retire(worker),
-            Input::Written { worker } => self.change(worker, |path| {
-                path.unwritten_feet = path.unwritten_feet.saturating_sub(1);
-            }),
+            Input::Written { worker } => self.handle_written(worker),
             Input::Held { worker, is_held } => {
                 if let Some(path) = self.workers.get(&worker) {
                     self.held_workers -= usize::from(path.is_held);
@@ -369,9 +364,9 @@ impl Sender {
         self.feet.is_empty()
     }
 
-    /// Whether all of the stream has been sent: then the receiver may have it, whatever acks have come back.
+    /// Whether all of the stream has gone out: then the receiver may have it, whatever acks have come back.
     pub fn has_sent_all(&self) -> bool {
-        self.end.is_some_and(|end| self.different_feet == end.feet)
+        self.end.is_some_and(|end| self.written_feet == end.feet)
     }
 
     /// Counts since the start.
@@ -392,22 +387,6 @@ impl Sender {
         self.control.retain(|(to, _)| *to != worker);
         for id in path.in_flight.into_keys() {
             self.lose(id, worker);
-        }
-    }
-
-    /// The copy of foot `id` on `worker` will not arrive.
-    fn lose(&mut self, id: u64, worker: WorkerId) {
-        let Some(foot) = self.foot_mut(id) else { return };
-        match foot.copies {
-            // The copy that is left is the first again: it may get a second one.
-            [Some(first), second] if first == worker => foot.copies = [second, None],
-            [first, Some(second)] if second == worker => foot.copies = [first, None],
-            _ => {}
-        }
-        if foot.copies == [None; 2] {
-            let bytes = u64::from(foot.header.packed_bytes);
-            self.backlog_bytes += bytes;
-            self.lost.insert(id);
         }
     }
 
@@ -436,9 +415,5 @@ impl Sender {
     fn fail(&mut self, failure: Failure) {
         self.over = true;
         self.events.push_back(Event::Failed(failure));
-    }
-
-    fn foot_mut(&mut self, id: u64) -> Option<&mut Foot> {
-        self.feet.get_mut(id.checked_sub(self.base)? as usize)?.as_mut()
     }
 }

@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub packed_bytes: u64,
     /// Raw bytes of the same feet.
     pub raw_bytes: u64,
-    /// Feet that have gone to a connection, or come in and are verified, each counted once.
+    /// Feet that have gone out whole, or come in and are verified, each counted once.
     pub feet: u64,
     /// Feet that went, or came, again.
     pub resent_feet: u64,

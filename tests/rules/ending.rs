@@ -126,6 +126,40 @@ fn rule_07_the_sender_says_the_end_until_it_is_done_and_answers_on_every_worker(
 }
 
 #[test]
+fn rule_07_all_is_sent_once_a_copy_of_each_foot_has_gone_out_whole() {
+    let mut tx = Tx::new(8);
+    tx.up(1, 0);
+    tx.offer(0..2);
+    tx.finish(2);
+    tx.written(1);
+    assert_eq!(tx.sends(), [(1, 0), (1, 1)], "both are with a worker");
+    let sent = |tx: &Tx| (tx.sender.backlog().sent_feet, tx.sender.has_sent_all());
+    assert_eq!(sent(&tx), (1, false), "foot 1 has not left us");
+    tx.down(1);
+    tx.up(2, 0);
+    tx.written(2);
+    assert_eq!(tx.sends(), [(2, 0), (2, 1)]);
+    assert_eq!(sent(&tx), (1, false), "foot 0 is out twice, and counts once");
+    tx.written(2);
+    assert_eq!(sent(&tx), (2, true));
+    tx.ack(2, 0..2);
+    tx.written(2);
+    assert_eq!(sent(&tx), (2, true));
+}
+
+#[test]
+fn rule_07_a_stream_of_which_a_part_never_went_out_is_lost_and_no_unknown_outcome() {
+    let mut tx = Tx::new(8);
+    tx.up(1, 0);
+    tx.offer(0..1);
+    tx.finish(1);
+    assert_eq!(tx.sends(), [(1, 0)]);
+    tx.down(1);
+    tx.advance(PATIENCE.as_millis() as u64);
+    assert_eq!(tx.events(), [sender::Event::Failed(Failure::PeerLost)]);
+}
+
+#[test]
 fn rule_07_done_acks_the_feet_whose_acks_were_lost() {
     let mut tx = Tx::new(8);
     tx.up(1, 0);

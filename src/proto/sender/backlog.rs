@@ -5,7 +5,7 @@ use super::Sender;
 /// What waits in a [`Sender`], for people and for the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// Feet that have gone to a worker, each counted once.
+    /// Feet that have gone out whole, each counted once.
     pub sent_feet: u64,
     /// Feet offered and not acked.
     pub unacked_feet: u64,
@@ -36,7 +36,7 @@ impl Sender {
     pub fn backlog(&self) -> Backlog {
         let unsent_feet = (self.unsent.len() + self.lost.len()) as u64;
         Backlog {
-            sent_feet: self.different_feet,
+            sent_feet: self.written_feet,
             unacked_feet: self.held_feet,
             unsent_feet,
             unsent_bytes: self.backlog_bytes,

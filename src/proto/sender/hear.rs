@@ -88,6 +88,7 @@ impl Sender {
     fn settle(&mut self, id: u64) {
         let Some(foot) = self.feet[(id - self.base) as usize].take() else { return };
         self.held_feet -= 1;
+        self.written_feet += u64::from(!foot.is_written); // it has gone out, though that was not told yet
         let bytes = u64::from(foot.header.packed_bytes);
         for worker in foot.copies.into_iter().flatten() {
             self.change(worker, |path| path.settled(id, bytes));

@@ -37,8 +37,8 @@ pub(super) struct Path {
     pub(super) in_flight: BTreeMap<u64, (Instant, u64)>,
     /// Wire bytes of those feet.
     pub(super) in_flight_bytes: u64,
-    /// Feet handed over that are not yet with the kernel.
-    pub(super) unwritten_feet: u32,
+    /// Feet handed over that are not yet with the kernel, in the order in which they go there.
+    pub(super) unwritten: VecDeque<u64>,
     /// A rate that it shares is what holds it back, and not its own way.
     pub(super) is_held: bool,
     /// It gets no more feet.
@@ -80,7 +80,7 @@ impl Path {
             place,
             in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
-            unwritten_feet: 0,
+            unwritten: VecDeque::new(),
             is_held: false,
             retires: false,
             last_sent: now,
@@ -116,7 +116,7 @@ impl Path {
         // Of which nothing is known, it is not tried again before it is.
         let untried = if self.in_flight.is_empty() { UNKNOWN } else { Duration::MAX };
         let place = (self.link, self.foot_time.unwrap_or(untried), worker);
-        let asks = !self.retires && self.unwritten_feet < self.unwritten_limit();
+        let asks = !self.retires && self.unwritten.len() < self.unwritten_limit();
         self.asking = asks.then_some(place);
     }
 
@@ -154,7 +154,7 @@ impl Path {
     }
 
     /// How many feet it may hold that are not yet with the kernel.
-    fn unwritten_limit(&self) -> u32 {
+    fn unwritten_limit(&self) -> usize {
         match self.foot_time {
             Some(time) if time <= QUICK_FOOT => 2,
             _ => 1,
@@ -176,7 +176,7 @@ impl Path {
     /// Whether it would write more if the rate that all share let it. Then nothing that is late is its
     /// fault, and no other could do better.
     pub(super) fn waits_for_turn(&self) -> bool {
-        self.is_held && self.unwritten_feet > 0
+        self.is_held && !self.unwritten.is_empty()
     }
 
     /// When foot `id`, in flight here, should be acked, by all that is known now; `None` while it is not
@@ -216,7 +216,7 @@ impl Path {
         self.sent_bytes += bytes;
         self.in_flight.insert(id, (now, self.sent_bytes));
         self.in_flight_bytes += bytes;
-        self.unwritten_feet += 1;
+        self.unwritten.push_back(id);
         self.last_sent = now;
     }
 

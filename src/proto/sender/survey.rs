@@ -117,7 +117,7 @@ impl Condition {
         Rescuer {
             is_late,
             time: self.time_on(path, bytes),
-            is_busy: path.unwritten_feet > 0,
+            is_busy: !path.unwritten.is_empty(),
             worker,
         }
     }
