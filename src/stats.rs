@@ -128,6 +128,10 @@ pub struct Stats {
     pub(crate) lost_connections: Figure,
     /// Connections that carry the stream, or did when it was over.
     pub(crate) connections_in_use: Figure,
+    /// Hellos that were said, and of which is not known yet what comes of them.
+    pub(crate) hellos: Figure,
+    /// All of the stream has gone out: the receiver may have it (sender).
+    pub(crate) all_sent: Flag,
 
     /// The source has nothing to read.
     pub(crate) waiting_for_source: Flag,
@@ -209,6 +213,8 @@ impl Stats {
             reinjected: Figure::default(),
             lost_connections: Figure::default(),
             connections_in_use: Figure::default(),
+            hellos: Figure::default(),
+            all_sent: Flag::default(),
             waiting_for_source: Flag::default(),
             packing_feet: Figure::default(),
             rung: Figure::default(),
@@ -351,6 +357,7 @@ impl Stats {
             resent_feet: self.resent_feet.now(),
             lost_connections: self.lost_connections.now(),
             connections_in_use: self.connections_in_use.now(),
+            all_sent: self.all_sent.now(),
             live_workers: self.live_workers(),
             unacked_feet: self.unacked_feet.now(),
             held_feet: self.held_feet.now(),

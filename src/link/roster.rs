@@ -9,7 +9,7 @@ use super::{Event, Handle, Miss};
 use crate::config::DEFAULT_PATIENCE;
 use crate::error::Error;
 use crate::news::{Fact, News};
-use crate::proto::frame::Abort;
+use crate::proto::frame::{Abort, Frame};
 use crate::proto::{Failure, LinkId, WorkerId};
 use crate::stats::Stats;
 use crossbeam_channel::{Receiver, after, never, select};
@@ -134,7 +134,9 @@ impl Roster {
     }
 
     /// Lets all connections say what they still have to say, and waits for them: for a moment, or, where the other end
-    /// would not know why the stream has failed, until it has hung up, patience is over, or somebody interrupts.
+    /// would not know why the stream has failed, until it has hung up, patience is over, or somebody interrupts. Where
+    /// none is up, one that has said hello, or takes the place of one that was lost, may be in that moment, and says
+    /// why then. What else happens meanwhile is for `hear`.
     ///
     /// Where the stream is delivered it is enough that the other end hangs up the connection on which it has said so,
     /// the witness: it has heard the last word, and over another link that is dead nobody would ever hang up. (One that
@@ -144,33 +146,48 @@ impl Roster {
         outcome: Result<Option<WorkerId>, &Error>,
         events: &Receiver<Event>,
         interrupt: &Receiver<Error>,
+        hear: &mut dyn FnMut(Event),
     ) {
         self.news.tell(Fact::Over);
-        if outcome.is_err_and(|error| error.farewell().is_none()) {
+        let word = outcome.err().map(Error::farewell);
+        if matches!(word, Some(None)) {
             return; // there is nothing to say
         }
+        let word = word.flatten().map(|(code, reason)| Frame::Abort(Abort { code, reason }));
         self.handles().for_each(Handle::finish);
         let insists_on = outcome.err().filter(|error| error.is_to_be_heard());
         let witness = outcome.ok().flatten();
         let patience = self.patience.unwrap_or(DEFAULT_PATIENCE);
-        let mut late = after(if insists_on.is_some() { patience } else { FAREWELL });
+        let is_patient = insists_on.is_some() && !self.handles.is_empty();
+        let mut late = after(if is_patient { patience } else { FAREWELL });
         let mut unheard = insists_on.map_or_else(never, |_| after(FIRST_WORD));
         let mut interrupt = insists_on.map_or_else(never, |_| interrupt.clone());
-        while !self.handles.is_empty() {
+        // Whoever was lost for all of patience does not come back now.
+        let is_waited_for = outcome.is_err_and(|error| !matches!(error, Error::PeerLost { .. }));
+        let mut is_heard = !is_waited_for;
+        while !self.handles.is_empty() || !is_heard && self.may_come_up(events) {
             select! {
                 recv(events) -> event => match event {
-                    Ok(Event::Down(worker, cause)) if witness == Some(worker) && cause == HUNG_UP => {
-                        return;
-                    }
-                    Ok(Event::Down(worker, _)) => {
-                        self.handles.remove(&worker);
+                    Ok(Event::Down(worker, cause)) => {
+                        if witness == Some(worker) && cause == HUNG_UP {
+                            return;
+                        }
+                        let was_up = self.handles.remove(&worker).is_some();
+                        is_heard |= was_up && cause == HUNG_UP;
                         // It has heard why on this one, and hangs up the others, unless they are dead.
-                        if insists_on.is_some() {
+                        if was_up && insists_on.is_some() {
                             late = after(FAREWELL);
                         }
                     }
-                    Ok(Event::Up { handle, .. }) => handle.close("the session is over"),
-                    Ok(_) => {}
+                    Ok(Event::Up { handle, link, .. }) => match &word {
+                        Some(word) => {
+                            handle.send(word.clone());
+                            handle.finish();
+                            self.handles.insert(handle.id(), (handle, link));
+                        }
+                        None => handle.close("the session is over"),
+                    },
+                    Ok(event) => hear(event),
                     Err(_) => return,
                 },
                 recv(unheard) -> _ => {
@@ -184,6 +201,11 @@ impl Roster {
                 recv(late) -> _ => return,
             }
         }
+    }
+
+    /// Whether one may come up that the other end knows of: another was up, or this one has said hello.
+    fn may_come_up(&self, events: &Receiver<Event>) -> bool {
+        !self.proven.is_empty() || self.stats.hellos.now() > 0 || !events.is_empty()
     }
 
     /// Each link with its cause; one that is up has only that it got nowhere.
@@ -218,6 +240,8 @@ impl Roster {
 mod tests {
     use super::*;
     use crate::link::worker::Outbox;
+    use crate::proto::hello::Settled;
+    use crate::proto::liveness::Pace;
     use crate::stats::Role;
     use crossbeam_channel::{Sender, bounded};
     use std::io;
@@ -231,7 +255,7 @@ mod tests {
             let row = stats.join(id, LinkId(0), "peer".into());
             roster.up(Handle::new(id, outbox, Arc::default(), row), LinkId(0));
         }
-        let (tell, events) = bounded(told.len());
+        let (tell, events) = bounded(8);
         told.into_iter().for_each(|event| tell.send(event).expect("there is room"));
         (roster, events, tell)
     }
@@ -239,6 +263,9 @@ mod tests {
     fn down(worker: u32, cause: &str) -> Event {
         Event::Down(WorkerId(worker), cause.into())
     }
+
+    /// Hears what else happens.
+    fn unheard(_: Event) {}
 
     /// Nothing that is waited for.
     fn other() -> Event {
@@ -249,7 +276,7 @@ mod tests {
     fn a_delivered_stream_is_over_when_its_witness_is_hung_up() {
         let told = vec![down(0, HUNG_UP), down(1, HUNG_UP), other()];
         let (roster, events, _more) = crowd(3, told);
-        roster.farewell(Ok(Some(WorkerId(1))), &events, &never());
+        roster.farewell(Ok(Some(WorkerId(1))), &events, &never(), &mut unheard);
         assert_eq!(events.len(), 1, "neither before nor after that");
     }
 
@@ -257,7 +284,7 @@ mod tests {
     fn a_witness_that_was_lost_leaves_the_others_to_be_waited_for() {
         let told = vec![down(1, "connection reset"), down(0, HUNG_UP), other()];
         let (roster, events, _more) = crowd(2, told);
-        roster.farewell(Ok(Some(WorkerId(1))), &events, &never());
+        roster.farewell(Ok(Some(WorkerId(1))), &events, &never(), &mut unheard);
         assert_eq!(events.len(), 1, "until none is left");
     }
 
@@ -266,16 +293,59 @@ mod tests {
         let (roster, events, _more) = crowd(1, vec![other()]);
         let (signal, interrupt) = bounded(1);
         signal.send(Error::Signal(2)).expect("there is room");
-        let full = Error::io("stdout", io::ErrorKind::StorageFull.into());
-        roster.farewell(Err(&full), &events, &interrupt);
+        roster.farewell(Err(&full()), &events, &interrupt, &mut unheard);
         assert!(interrupt.is_empty(), "it was heard");
+    }
+
+    /// A connection that has just come up, and what it will be given to say.
+    fn up(worker: u32) -> (Event, Arc<Outbox>) {
+        let outbox = Arc::new(Outbox::new().expect("descriptors"));
+        let stats = Stats::new(Role::Sender, 1);
+        let row = stats.join(WorkerId(worker), LinkId(0), "peer".into());
+        let handle = Handle::new(WorkerId(worker), Arc::clone(&outbox), Arc::default(), row);
+        let settled = Settled {
+            foot_bytes: 1 << 20,
+            workers: 1,
+            window_bytes: 1 << 30,
+            verify: false,
+            pace: Pace { more_a_second: 0 },
+        };
+        (Event::Up { handle, link: LinkId(0), rtt: Duration::ZERO, settled }, outbox)
+    }
+
+    #[test]
+    fn who_comes_up_when_all_others_are_down_says_why_and_is_waited_for() {
+        for error in [Error::Signal(2), full()] {
+            let (back, outbox) = up(1);
+            let told = vec![down(0, "connection reset"), back, down(1, HUNG_UP), other()];
+            let (roster, events, _more) = crowd(1, told);
+            roster.farewell(Err(&error), &events, &never(), &mut unheard);
+            assert_eq!(events.len(), 1, "it is waited for, and no longer");
+            let word = outbox.last_word().expect("it has something to say");
+            assert_eq!(Some((word.code, word.reason)), error.farewell());
+        }
+    }
+
+    #[test]
+    fn who_has_said_hello_may_yet_come_up() {
+        let (back, outbox) = up(0);
+        let (roster, events, more) = crowd(0, vec![]);
+        roster.stats.hellos.increment();
+        more.send(back).expect("there is room");
+        more.send(down(0, HUNG_UP)).expect("there is room");
+        roster.farewell(Err(&Error::Signal(2)), &events, &never(), &mut unheard);
+        assert!(outbox.last_word().is_some() && events.is_empty());
+    }
+
+    fn full() -> Error {
+        Error::io("stdout", io::ErrorKind::StorageFull.into())
     }
 
     #[test]
     fn who_was_told_by_the_other_end_goes_at_once() {
         let (roster, events, _more) = crowd(1, vec![down(0, HUNG_UP)]);
         let peer = Error::Peer { code: 1, reason: "disk full".into() };
-        roster.farewell(Err(&peer), &events, &never());
+        roster.farewell(Err(&peer), &events, &never(), &mut unheard);
         assert_eq!(events.len(), 1, "nothing is waited for");
     }
 }

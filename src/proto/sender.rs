@@ -205,6 +205,8 @@ pub struct Sender {
     passed_over: BTreeMap<LinkId, PassedOver>,
     counts: Counts,
     over: bool,
+    /// It is over because its owner gave up: only that the stream is delivered all the same is still news.
+    gave_up: bool,
 }
 
 impl Sender {
@@ -254,6 +256,7 @@ impl Sender {
             passed_over: BTreeMap::new(),
             counts: Counts::default(),
             over: false,
+            gave_up: false,
         }
     }
 
@@ -279,9 +282,10 @@ impl Sender {
         self.control.extend(workers.into_iter().map(|worker| (worker, Frame::End(end))));
     }
 
-    /// Gives up and tells the other end; what is queued for it stays queued.
+    /// Gives up and tells the other end; what is queued for it stays queued. It may have been delivered by then,
+    /// and the word of that be under way.
     pub fn abort(&mut self, code: u8, reason: &str) {
-        self.over = true;
+        (self.over, self.gave_up) = (true, !self.over);
         let frame = Frame::Abort(Abort { code, reason: reason.to_owned() });
         self.control.extend(self.workers.keys().map(|&worker| (worker, frame.clone())));
     }

@@ -98,7 +98,8 @@ pub(super) fn run(
     // Who has heard all of the other end's words, as after a success, has nothing to wait for.
     if outcome.is_err() || is_late {
         let leave = outcome.as_ref().map(|_| None);
-        collect.roster.farewell(leave, &channels.events, &channels.interrupt);
+        let Channels { events, interrupt, .. } = &channels;
+        collect.roster.farewell(leave, events, interrupt, &mut |_| {});
     }
     outcome
 }

@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub lost_connections: u64,
     /// Connections that carry the stream, or did when it was over.
     pub connections_in_use: u64,
+    /// All of the stream has gone out, and the receiver may have it (sender); known once it is over.
+    pub all_sent: bool,
     /// Connections that there are.
     pub live_workers: usize,
     /// Feet packed, and not yet acked; those that no connection has taken are among them (sender).

@@ -83,12 +83,43 @@ pub(super) fn run(
         dispatch.sender.abort(code, &reason);
     }
     dispatch.transmit(Instant::now());
-    if let (Ok(delivered), Some(digest)) = (&mut outcome, dispatch.digest) {
+    let Dispatch { mut sender, roster, digest, witness, .. } = dispatch;
+    let leave = outcome.as_ref().map(|_| witness);
+    let Channels { events, interrupt, .. } = channels;
+    roster.farewell(leave, &events, &interrupt, &mut |event| hear_late(&mut sender, event));
+    events.try_iter().for_each(|event| hear_late(&mut sender, event));
+    outcome = settle(outcome, &mut sender);
+    stats.all_sent.set(sender.has_sent_all());
+    show(&sender, stats);
+    if let (Ok(delivered), Some(digest)) = (&mut outcome, digest) {
         delivered.digest = digest.finished;
     }
-    let leave = outcome.as_ref().map(|_| dispatch.witness);
-    dispatch.roster.farewell(leave, &channels.events, &channels.interrupt);
     outcome
+}
+
+/// What comes when the end has given up tells how far it came.
+fn hear_late(sender: &mut Sender, event: Event) {
+    let input = match event {
+        Event::Written(worker) => Input::Written { worker },
+        Event::Frame(worker, frame @ Frame::Done(_)) => Input::Frame { worker, frame },
+        _ => return,
+    };
+    sender.handle(Instant::now(), input);
+}
+
+/// The outcome by all that is known at last: what was delivered by then is, and of what had gone out nobody knows.
+fn settle(outcome: Result<Delivered, Error>, sender: &mut Sender) -> Result<Delivered, Error> {
+    let error = match outcome {
+        Err(error) => error,
+        delivered => return delivered,
+    };
+    while let Some(event) = sender.poll_event() {
+        if let sender::Event::Delivered(done) = event {
+            return Ok(Delivered { bytes: done.bytes, digest: None });
+        }
+    }
+    let is_unknown = matches!(error, Error::PeerLost { .. }) && sender.has_sent_all();
+    Err(if is_unknown { Error::OutcomeUnknown } else { error })
 }
 
 struct Channels {
@@ -170,7 +201,7 @@ impl Dispatch {
                     Err(_) => failures = never(),
                 },
                 recv(interrupt) -> error => match error {
-                    Ok(error) => return Err(self.judge(error)),
+                    Ok(error) => return Err(error),
                     Err(_) => interrupt = never(),
                 },
                 default(wait) => {}
@@ -197,19 +228,11 @@ impl Dispatch {
                 self.roster.down(worker, cause);
                 Input::Down { worker }
             }
-            Event::Missed(link, miss) => {
-                return self.roster.missed(link, miss).map_err(|error| self.judge(error));
-            }
+            Event::Missed(link, miss) => return self.roster.missed(link, miss),
             Event::Retire(worker) => Input::Retire { worker },
         };
         self.sender.handle(now, input);
         Ok(())
-    }
-
-    /// What it means that the run ends so: a receiver that was restarted, or is gone, may have been content before.
-    fn judge(&self, error: Error) -> Error {
-        let is_unknown = matches!(error, Error::PeerLost { .. }) && self.sender.has_sent_all();
-        if is_unknown { Error::OutcomeUnknown } else { error }
     }
 
     fn offer(&mut self, packed: Packed) {
@@ -281,23 +304,28 @@ impl Dispatch {
     }
 
     fn show(&self) {
-        let (backlog, counts) = (self.sender.backlog(), self.sender.counts());
-        self.stats.feet.set(backlog.sent_feet);
-        self.stats.unacked_feet.set(backlog.unacked_feet);
-        self.stats.unsent_feet.set(backlog.unsent_feet);
-        self.stats.unsent_bytes.set(backlog.unsent_bytes);
-        self.stats.window_blocked.set(backlog.window_blocked);
-        self.stats.window_short.set(backlog.window_short);
-        self.stats.far_window_feet.set(backlog.window_feet);
-        self.stats.sink_blocked.set(backlog.sink_blocked);
-        self.stats.sink_writing.set(backlog.sink_writing);
-        self.stats.stream_bytes.set(backlog.written_bytes);
-        self.stats.cumulative.set(backlog.cumulative);
-        self.stats.limit.set(backlog.limit);
-        self.stats.resent_feet.set(counts.resent_feet + counts.reinjected_feet);
-        self.stats.reinjected.set(counts.reinjected_feet);
-        self.stats.nacks.set(counts.nacked_feet);
+        show(&self.sender, &self.stats);
     }
+}
+
+/// Shows how far the sender is.
+fn show(sender: &Sender, stats: &Stats) {
+    let (backlog, counts) = (sender.backlog(), sender.counts());
+    stats.feet.set(backlog.sent_feet);
+    stats.unacked_feet.set(backlog.unacked_feet);
+    stats.unsent_feet.set(backlog.unsent_feet);
+    stats.unsent_bytes.set(backlog.unsent_bytes);
+    stats.window_blocked.set(backlog.window_blocked);
+    stats.window_short.set(backlog.window_short);
+    stats.far_window_feet.set(backlog.window_feet);
+    stats.sink_blocked.set(backlog.sink_blocked);
+    stats.sink_writing.set(backlog.sink_writing);
+    stats.stream_bytes.set(backlog.written_bytes);
+    stats.cumulative.set(backlog.cumulative);
+    stats.limit.set(backlog.limit);
+    stats.resent_feet.set(counts.resent_feet + counts.reinjected_feet);
+    stats.reinjected.set(counts.reinjected_feet);
+    stats.nacks.set(counts.nacked_feet);
 }
 
 /// The digest of the stream, from stretches that come in any order.

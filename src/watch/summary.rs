@@ -23,6 +23,7 @@ pub(super) fn last_line(
         (Role::Sender, None) => "sent",
         (Role::Receiver, None) => "received",
         (Role::Sender, Some(Error::OutcomeUnknown)) => "perhaps delivered; sent",
+        (Role::Sender, Some(Error::Signal(_))) if of.all_sent => "perhaps delivered; sent",
         (Role::Sender, Some(_)) => "not delivered; sent",
         (Role::Receiver, Some(_)) => "not whole; received",
     };

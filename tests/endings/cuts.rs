@@ -3,7 +3,11 @@
 use super::process::{End, Guard, Pair};
 use super::relay::{Fate, Judge, Relay};
 use super::stream::feed;
-use super::{LONG, MARGIN, at_once, scatter};
+use super::{LONG, MARGIN, SHORT, at_once, scatter};
+use crate::harness::until_found;
+use nix::sys::signal::Signal::{SIGINT, SIGKILL};
+use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use viamillipede::proto::frame::Frame;
 
@@ -186,6 +190,52 @@ fn a_sender_that_finds_another_receiver_there_does_not_know_the_outcome() {
     let mut next = End::start(&format!("rx 127.0.0.1:{port} --patience {LONG}"));
     assert_eq!(next.port(), port);
     tx.ended_within(MARGIN).expect("it waits no more").failed(4, "outcome unknown");
+}
+
+/// All feet are with connections, which wait for their turns.
+#[test]
+fn a_stream_that_has_hardly_begun_to_go_out_is_not_delivered() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let file = folder.path().join("three-feet");
+    fs::write(&file, vec![0; 3 << 20]).expect("a file");
+    let mut rx = End::start("rx 127.0.0.1:0");
+    let relay = Relay::start(rx.port());
+    let line = format!("tx 127.0.0.1:{} --rate 10000 --patience {SHORT} -i", relay.port);
+    let mut tx = End::telling(Guard::Plain, &format!("{line} {}", file.display()));
+    let _drain = rx.drain();
+    let passed = || relay.passed_bytes();
+    until_found(|| (passed() >= 10_000).then_some(()), || format!("only {}", passed()));
+    rx.signal(SIGKILL);
+    let ended = tx.ended(LONG).expect("it ends");
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.said.contains(": not delivered; sent 0 bytes"), "{ended:?}");
+    assert!(ended.said.contains("the other end: no progress"), "{ended:?}");
+}
+
+/// All has gone out, and whoever is interrupted then cannot know more.
+#[test]
+fn an_end_that_is_interrupted_when_all_is_sent_does_not_know_the_outcome() {
+    let done = Arc::new(AtomicBool::new(false));
+    let is_done = Arc::clone(&done);
+    let mut rx = End::start(&format!("rx 127.0.0.1:0 --patience {LONG}"));
+    let relay = Relay::judging(rx.port(), move |frame, _| match frame {
+        Frame::Done(_) => {
+            done.store(true, SeqCst);
+            Fate::Drop
+        }
+        _ => Fate::Pass,
+    });
+    let line = format!("tx 127.0.0.1:{} --patience {LONG}", relay.port);
+    let mut tx = End::telling(Guard::Plain, &line);
+    let drain = rx.drain();
+    feed(tx.stdin(), 7);
+    until_found(|| is_done.load(SeqCst).then_some(()), || "nothing is delivered".into());
+    tx.signal(SIGINT);
+    let ended = tx.ended(0).expect("it ends at once");
+    assert_eq!(ended.code, 130, "{ended:?}");
+    assert!(ended.said.contains(": perhaps delivered; sent "), "{ended:?}");
+    rx.ended(0).expect("it is told").delivered();
+    assert_eq!(drain.finish(), 7);
 }
 
 #[test]

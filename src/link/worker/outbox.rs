@@ -177,7 +177,7 @@ impl Outbox {
     }
 
     /// The abort behind which nothing will come any more, if there is one.
-    pub(super) fn last_word(&self) -> Option<Abort> {
+    pub(in crate::link) fn last_word(&self) -> Option<Abort> {
         let state = self.lock();
         let is_last = state.ending == Ending::Flushed;
         state.frames.iter().filter(|_| is_last).find_map(|frame| match frame {

@@ -13,7 +13,7 @@ impl Sender {
     pub(super) fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
         let Some(path) = self.workers.get_mut(&worker) else { return };
         path.last_heard = now;
-        if self.over {
+        if self.over && !(self.gave_up && matches!(frame, Frame::Done(_))) {
             return;
         }
         match frame {
@@ -129,7 +129,7 @@ impl Sender {
         if end.digest.is_some() && done.digest != end.digest {
             return self.fail(Failure::Corrupt("the digests of the two ends differ".to_owned()));
         }
-        self.over = true;
+        (self.over, self.gave_up) = (true, false);
         // It is the ack of all feet, also of those whose own was lost with a connection.
         let fresh = self.acked.insert(self.base..end.feet);
         self.settle_all(fresh);
