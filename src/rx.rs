@@ -61,14 +61,21 @@ pub fn run(
     let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
     Ports::announce(announce, &addresses);
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
+    let roster = link::Roster::new(names.clone(), patience, Arc::clone(&stats), news.clone());
+    let first = match link::meet(&events, &interrupt, &failures, &names, patience, &news) {
+        Ok(first) => first,
+        Err(error) => {
+            roster.farewell(Err(&error), &events, &interrupt, &mut |_| {});
+            return Err(error);
+        }
+    };
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
     let begun = sink.start();
     let admission = intake.settle(&settled);
-    let writer = write::start(sink, settled, admission.window_feet() as usize, &stats)?;
-    let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
+    let (writer, written) = write::start(sink, settled, admission.window_feet() as usize, &stats);
+    let begun = begun.and(written);
     let unpacked = intake.unpacked();
     let inputs = collect::Inputs { begun, events, unpacked, writer, remains, failures, interrupt };
     collect::run(settled, patience, first, roster, inputs, admission, &stats)

@@ -276,14 +276,20 @@ impl Stats {
 
     /// A worker has a connection to `peer`. It keeps the row, and updates it without a lock.
     pub(crate) fn join(&self, worker: WorkerId, link: LinkId, peer: String) -> Arc<WorkerRow> {
-        self.best_link.fetch_min(link.0, Relaxed);
         let row = Arc::new(WorkerRow::new(link, peer));
+        self.enter(worker, &row);
+        row
+    }
+
+    /// The worker of this row has a connection; with [`Stats::join`], from its beginning.
+    pub(crate) fn enter(&self, worker: WorkerId, row: &Arc<WorkerRow>) {
+        let link = row.link;
+        self.best_link.fetch_min(link.0, Relaxed);
         let mut table = self.table();
         if table.links.len() < MAX_LINKS {
             table.links.entry(link).or_default().peer.clone_from(&row.peer);
         }
-        table.workers.insert(worker, Arc::clone(&row));
-        row
+        table.workers.insert(worker, Arc::clone(row));
     }
 
     /// Whether there ever was a connection over one of the first links, this many.

@@ -26,7 +26,7 @@ use crate::proto::hello::{MAX_WORKERS, Role, Settled, Wish, min_window_feet};
 use crate::proto::liveness::Pace;
 use crate::proto::sender;
 use crate::sink::Remains;
-use crate::source::{Flow, Source};
+use crate::source::Source;
 use crate::stats::{self, Stats};
 use crate::team;
 use crossbeam_channel::bounded;
@@ -77,7 +77,14 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
     let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
     Ports::announce(announce, &addresses);
     let patience = config.common.patience;
-    let first = link::meet(&events, &interrupt, &failures, &names, patience, &news)?;
+    let roster = link::Roster::new(names.clone(), patience, Arc::clone(&stats), news.clone());
+    let first = match link::meet(&events, &interrupt, &failures, &names, patience, &news) {
+        Ok(first) => first,
+        Err(error) => {
+            roster.farewell(Err(&error), &events, &interrupt, &mut |_| {});
+            return Err(error);
+        }
+    };
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 
@@ -94,14 +101,15 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
         budget.threads,
         Arc::clone(&stats),
         packed_out,
-    )?;
+    );
     let adapt = (config.packaging.packing == Packing::Adapt).then(|| {
         let (workers, foot_bytes) = (settled.workers, settled.foot_bytes);
         adapt::Adapt::new(budget.threads, workers, budget.feet, foot_bytes, Instant::now())
     });
-    let flow = source.start();
-    let remains = flow.as_ref().map_or_else(|_| Remains::none(), Flow::remains);
-    let begun = flow.and_then(|flow| {
+    // From here on the other end is to be told of what fails.
+    let flow = packers.and_then(|packers| Ok((source.start()?, packers)));
+    let remains = flow.as_ref().map_or_else(|_| Remains::none(), |(flow, _)| flow.remains());
+    let begun = flow.and_then(|(flow, packers)| {
         read::Reader::new(
             flow,
             settled,
@@ -114,7 +122,6 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
         .adapting(adapt)
         .spawn()
     });
-    let roster = link::Roster::new(names, patience, Arc::clone(&stats), news);
     let inputs =
         dispatch::Inputs { begun, events, packed, progress, pool, remains, failures, interrupt };
     let (foot_bytes, buffer_feet) = (settled.foot_bytes, budget.feet as u64);

@@ -16,6 +16,7 @@ use crate::net;
 use crate::proto::LinkId;
 use crate::proto::backoff::{Backoff, FIRST_WAIT, MAX_WAIT};
 use crate::proto::hello::{Answer, Hello, HelloKind, Refusal, RefusalKind, Settled, Welcome, Wish};
+use crate::stats::{Stats, WorkerRow};
 use crate::tls::TlsError;
 use nix::poll::PollFlags;
 use socket2::Socket;
@@ -92,6 +93,24 @@ struct Greeted {
     outbox: Outbox,
     /// Held as long as the connection is.
     claim: Claim,
+    /// Until its owner knows of it.
+    said: Said,
+}
+
+/// A hello was said, and it is not known yet what comes of it.
+struct Said(Arc<Stats>);
+
+impl Said {
+    fn new(stats: &Arc<Stats>) -> Said {
+        stats.hellos.increment();
+        Said(Arc::clone(stats))
+    }
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        self.0.hellos.subtract(1);
+    }
 }
 
 impl Dialler {
@@ -225,13 +244,23 @@ impl Dialler {
         let opened = persist(&mut channel, cancel, Instant::now() + ANSWER, Channel::open);
         trace!(link, thread, after = ?began.elapsed(), ok = opened.is_ok(), "handshake is over");
         let Some(claim) = self.slots.claim(self.link, self.index) else { return Ok(None) };
+        let said = Said::new(&self.crew.stats);
         if let Err(error) = opened {
             if !is_plain(&error) {
                 return Err(error);
             }
             let answer = plain_refusal(&mut channel, cancel)?;
             let (read_ahead, rtt) = (Vec::new(), Duration::ZERO);
-            return Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, outbox, claim }));
+            return Ok(Some(Greeted {
+                channel,
+                peer,
+                answer,
+                read_ahead,
+                rtt,
+                outbox,
+                claim,
+                said,
+            }));
         }
         let known = self.welcomed.get().is_some();
         self.hello.kind = if known { HelloKind::Join } else { HelloKind::New };
@@ -244,7 +273,7 @@ impl Dialler {
         let rtt = asked.elapsed();
         let is_welcome = matches!(answer, Answer::Welcome(_));
         trace!(link, thread, kind = ?self.hello.kind, is_welcome, ?rtt, "hello is answered");
-        Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, outbox, claim }))
+        Ok(Some(Greeted { channel, peer, answer, read_ahead, rtt, outbox, claim, said }))
     }
 
     /// A connection, and what its other end is called.
@@ -268,10 +297,11 @@ impl Dialler {
 
     /// Is the worker until the connection ends; says whether it was a good one.
     fn carry(&self, greeted: Greeted, settled: Settled) -> io::Result<bool> {
-        let Greeted { mut channel, peer, read_ahead, rtt, outbox, claim: _claim, .. } = greeted;
+        let Greeted { mut channel, peer, read_ahead, rtt, outbox, claim: _claim, said, .. } =
+            greeted;
         channel.share(settled.workers);
         let id = self.crew.next_worker();
-        let row = self.crew.stats.join(id, self.link, peer);
+        let row = Arc::new(WorkerRow::new(self.link, peer));
         let inlet = (self.crew.inlet)(&settled);
         let (worker, handle) = Worker::new(
             id,
@@ -281,11 +311,14 @@ impl Dialler {
             inlet,
             Arc::clone(&row),
             self.crew.clone(),
-        )
-        .inspect_err(|_| self.crew.stats.leave(id))?;
+        )?;
         let up = Event::Up { handle, link: self.link, rtt, settled };
         let since = Instant::now();
-        if self.crew.events.send(up).is_ok() {
+        let is_heard = self.crew.events.send(up).is_ok();
+        drop(said);
+        if is_heard {
+            // Whoever finds it there can be sure that its owner knows of it.
+            self.crew.stats.enter(id, &row);
             worker.run();
         }
         Ok(row.feet.now() > 0 || since.elapsed() >= GOOD)

@@ -38,13 +38,14 @@ pub(super) struct Writer {
 }
 
 /// Starts the thread. It is never joined: a write may be stuck in the kernel. At most `window_feet`
-/// feet are with it at once, so neither side waits for the other's messages.
+/// feet are with it at once, so neither side waits for the other's messages. An error: there is no thread, and
+/// nobody takes orders.
 pub(super) fn start(
     sink: Box<dyn Sink>,
     settled: Settled,
     window_feet: usize,
     stats: &Arc<Stats>,
-) -> Result<Writer, Error> {
+) -> (Writer, Result<(), Error>) {
     let (orders, ordered) = bounded(window_feet + 1);
     let (reports, reported) = bounded(window_feet + 1);
     let digest = settled.verify.then(|| Digest {
@@ -60,8 +61,8 @@ pub(super) fn start(
         }
     };
     let thread = thread::Builder::new().name("write".into()).spawn(run);
-    thread.map_err(|error| Error::io("the writing thread", error))?;
-    Ok(Writer { orders, reports: reported })
+    let begun = thread.map(drop).map_err(|error| Error::io("the writing thread", error));
+    (Writer { orders, reports: reported }, begun)
 }
 
 fn write(
@@ -155,7 +156,8 @@ mod tests {
         let empty = *blake3::hash(b"").as_bytes();
         for (expected, is_right) in [(Some(empty), true), (Some([7; 32]), false), (None, false)] {
             let stats = Arc::new(Stats::new(Role::Receiver, 1));
-            let writer = start(Box::new(Closed), settled, 2, &stats).expect("a thread");
+            let (writer, begun) = start(Box::new(Closed), settled, 2, &stats);
+            begun.expect("a thread");
             writer.orders.send(Order::Close(expected)).expect("it listens");
             let report = writer.reports.recv().expect("it answers");
             assert_eq!(matches!(report, Report::Closed(Some(_))), is_right, "{expected:?}");

@@ -29,7 +29,7 @@ pub struct WorkerRow {
 }
 
 impl WorkerRow {
-    pub(super) fn new(link: LinkId, peer: String) -> WorkerRow {
+    pub(crate) fn new(link: LinkId, peer: String) -> WorkerRow {
         WorkerRow {
             link,
             peer,

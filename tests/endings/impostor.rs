@@ -3,9 +3,10 @@
 use super::process::End;
 use super::relay::Relay;
 use super::stream::feed;
-use super::{MARGIN, SHORT, at_once, scatter};
+use super::{LONG, MARGIN, SHORT, at_once, scatter};
 use crate::harness;
 use crossbeam_channel::unbounded;
+use nix::sys::signal::Signal::SIGINT;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -100,6 +101,22 @@ fn a_lying_receiver_is_never_believed() {
             lied_to(4, move |call| call.repeat(|_| vec![frame.clone()]));
         }),
     ]);
+}
+
+/// Its hello was out: whoever has heard that has met it, and would wait for it.
+#[test]
+fn an_end_that_is_interrupted_before_it_is_welcome_says_so_when_it_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let mut tx = End::start(&format!("tx 127.0.0.1:{port} --workers 1 --patience {LONG}"));
+    let (stream, _) = listener.accept().expect("it dials");
+    let mut call = Call::answered(stream).expect("it says hello");
+    tx.signal(SIGINT);
+    call.welcome();
+    let word = std::iter::from_fn(|| call.frame()).last();
+    assert!(matches!(word, Some(Frame::Abort(Abort { code: 130, .. }))), "{word:?}");
+    drop(call);
+    tx.ended(0).expect("it ends at once").failed(130, "SIGINT");
 }
 
 fn ack(cumulative: u64, limit: u64) -> Frame {
