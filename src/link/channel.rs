@@ -15,13 +15,15 @@ pub struct Channel {
     session: Option<Box<Session>>,
     sent_bytes: u64,
     received_bytes: u64,
+    /// TLS has said that nothing more comes.
+    is_finished: bool,
 }
 
 impl Channel {
     /// A channel over this non-blocking stream socket; without a side, what is said is not protected.
     pub fn new(socket: Socket, side: Option<&Side>) -> io::Result<Channel> {
         let session = side.map(Session::new).transpose()?.map(Box::new);
-        Ok(Channel { socket, session, sent_bytes: 0, received_bytes: 0 })
+        Ok(Channel { socket, session, sent_bytes: 0, received_bytes: 0, is_finished: false })
     }
 
     /// There are up to so many like this one, which share what memory they take.
@@ -129,15 +131,15 @@ impl Channel {
         self.session.as_ref().is_none_or(|session| session.unsent().is_empty())
     }
 
-    /// Ends the way out. TLS says that too, though nobody relies on it.
+    /// Ends the way out, which TLS says, too; `WouldBlock` until the kernel has all of that, and then it is to be
+    /// called again.
     pub fn finish(&mut self) -> io::Result<()> {
-        if let Some(session) = &mut self.session {
+        if let Some(session) = &mut self.session
+            && !std::mem::replace(&mut self.is_finished, true)
+        {
             session.finish()?;
-            match self.flush() {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                flushed => flushed?,
-            }
         }
+        self.flush()?;
         self.socket.shutdown(Shutdown::Write)
     }
 
@@ -187,4 +189,56 @@ impl AsFd for Channel {
 /// Whether the other end speaks our protocol, and without TLS.
 pub fn is_plain(error: &io::Error) -> bool {
     matches!(TlsError::within(error), Some(TlsError::Plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+    use socket2::{Domain, Type};
+
+    /// Both ends of a connection, inside TLS.
+    fn pair() -> [Channel; 2] {
+        let key = Key::generate().expect("random numbers");
+        let sides = [Side::dialling(&key), Side::listening(&key)];
+        let (near, far) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("sockets");
+        let mut sides = sides.into_iter().map(|side| side.expect("a side"));
+        let mut ends = [near, far].map(|socket| {
+            socket.set_nonblocking(true).expect("a socket option");
+            Channel::new(socket, sides.next().as_ref()).expect("a channel")
+        });
+        while ends.each_mut().map(|end| end.open().is_ok()) != [true; 2] {}
+        ends
+    }
+
+    fn is_full<T>(result: &io::Result<T>) -> bool {
+        result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    #[test]
+    fn an_end_that_the_kernel_has_no_room_for_is_said_when_it_has() {
+        let [mut near, mut far] = pair();
+        let mut sent = 0;
+        loop {
+            match near.write(&[7; 1 << 16], &[]) {
+                Ok(written) => sent += written,
+                full => break assert!(is_full(&full), "{full:?}"),
+            }
+        }
+        let finished = near.finish();
+        assert!(is_full(&finished), "{finished:?}");
+        let (mut read, mut room) = (0, vec![0; 1 << 16]);
+        loop {
+            match far.read(&mut room, &mut []) {
+                Ok(0) => break,
+                Ok(bytes) => read += bytes,
+                starved => {
+                    assert!(is_full(&starved), "{starved:?}");
+                    let finished = near.finish();
+                    assert!(finished.is_ok() || is_full(&finished), "{finished:?}");
+                }
+            }
+        }
+        assert_eq!(read, sent);
+    }
 }

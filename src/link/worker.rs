@@ -298,14 +298,25 @@ impl Worker {
             }
             Taken::Closed(reason) => return Err(Ended::Refused(reason)),
             Taken::Finished { is_retired } => {
-                if !std::mem::replace(&mut self.is_finished, true) {
-                    self.channel.finish()?;
+                if !self.is_finished && self.finish()? {
                     self.hang_up = is_retired.then(|| Instant::now() + LAST_WORD);
                 }
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Ends the way out; says whether that is done, or has to wait for room.
+    fn finish(&mut self) -> Result<bool, Ended> {
+        match self.channel.finish() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            finished => {
+                finished?;
+                self.is_finished = true;
+            }
+        }
+        Ok(self.is_finished)
     }
 
     fn write_once(&mut self) -> io::Result<()> {
