@@ -22,6 +22,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Steer {
     diallers: Diallers,
     growth: Growth,
+    /// How many connections each link should have.
+    wanted: Vec<u16>,
     /// What went over each link so far, of what was seen of its connections.
     bytes: Vec<u64>,
     /// The same of each connection that is up.
@@ -35,10 +37,11 @@ impl Steer {
     /// For links with so many connections each, and whether that may change.
     pub(super) fn new(diallers: Diallers, links: Vec<(u16, bool)>) -> Steer {
         let bytes = vec![0; links.len()];
+        let wanted = links.iter().map(|(count, _)| *count).collect();
         let growth = Growth::new(Instant::now(), links);
         let (counted, retiring) = (BTreeMap::new(), BTreeSet::new());
         let looked = (Instant::now(), Duration::ZERO);
-        Steer { diallers, growth, bytes, counted, retiring, looked }
+        Steer { diallers, growth, wanted, bytes, counted, retiring, looked }
     }
 
     /// Steers from now on, on a thread of its own.
@@ -56,9 +59,10 @@ impl Steer {
             let seen = self.see();
             let now = Instant::now();
             let waits = !self.is_held(now, &seen) && crew.stats.waits_for_connections();
-            if let Some(change) = self.growth.look(now, waits, self.diallers.most(), &seen)
-                && !self.change(change)
-            {
+            if let Some(change) = self.growth.look(now, waits, self.diallers.most(), &seen) {
+                self.change(change);
+            }
+            if !self.retire_surplus() {
                 return; // the run is over
             }
         }
@@ -94,18 +98,62 @@ impl Steer {
         seen
     }
 
-    /// Sees that a link gets as many connections as it should have; says whether anybody cares.
-    fn change(&mut self, change: Change) -> bool {
+    /// Has a link dialled as often as it should have connections.
+    fn change(&mut self, change: Change) {
         let Change { link, wanted, cause } = change;
         let id = LinkId(link as u16); // DESTs are fewer than connections, which fit
         self.diallers.crew().news.tell(Fact::Resized { link: id, workers: wanted, cause });
+        self.wanted[link] = wanted;
         self.diallers.want(id, wanted);
-        let workers = self.diallers.crew().stats.workers();
-        let carriers = workers.iter().filter(|(_, row)| row.link == id).map(|(worker, _)| *worker);
-        let carriers = carriers.filter(|worker| !self.retiring.contains(worker));
-        let surplus: Vec<WorkerId> = carriers.skip(usize::from(wanted)).collect();
+    }
+
+    /// Has those go that are too many, also those that came up only after there were to be fewer; says whether
+    /// anybody cares. Whoever is seen here has been told of as up.
+    fn retire_surplus(&mut self) -> bool {
+        let crew = self.diallers.crew();
+        let workers = crew.stats.workers();
+        let workers = workers.iter().map(|(worker, row)| (*worker, row.link));
+        let surplus = surplus(workers, &self.retiring, &self.wanted);
         self.retiring.extend(&surplus);
-        let events = &self.diallers.crew().events;
-        surplus.into_iter().all(|worker| events.send(Event::Retire(worker)).is_ok())
+        surplus.into_iter().all(|worker| crew.events.send(Event::Retire(worker)).is_ok())
+    }
+}
+
+/// Those of all connections, the oldest first, that are too many on their links and not about to go.
+fn surplus(
+    workers: impl Iterator<Item = (WorkerId, LinkId)>,
+    retiring: &BTreeSet<WorkerId>,
+    wanted: &[u16],
+) -> Vec<WorkerId> {
+    let mut room = wanted.to_vec();
+    let mut is_surplus = |link: LinkId| match room.get_mut(usize::from(link.0)) {
+        Some(0) => true,
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false, // the spare way does not count
+    };
+    let staying = workers.filter(|(worker, _)| !retiring.contains(worker));
+    staying.filter(|(_, link)| is_surplus(*link)).map(|(worker, _)| worker).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_up_when_there_are_to_be_fewer_goes_again() {
+        let up = |ids: &[(u32, u16)]| -> Vec<(WorkerId, LinkId)> {
+            ids.iter().map(|(worker, link)| (WorkerId(*worker), LinkId(*link))).collect()
+        };
+        let (mut retiring, wanted) = (BTreeSet::new(), [2, 1]);
+        let before = up(&[(0, 0), (1, 1), (2, 0), (3, 0), (4, 2)]);
+        let first = surplus(before.iter().copied(), &retiring, &wanted);
+        assert_eq!(first, [WorkerId(3)], "the newest of the first link; the spare way stays");
+        retiring.extend(first);
+        let after = [before, up(&[(5, 0), (6, 1)])].concat();
+        let second = surplus(after.into_iter(), &retiring, &wanted);
+        assert_eq!(second, [WorkerId(5), WorkerId(6)], "and nobody is asked twice");
     }
 }
