@@ -51,6 +51,25 @@ fn rule_03_a_second_copy_only_of_the_oldest_and_never_a_third() {
     assert!(sends.contains(&(sends[0].0, 4)) && sends.iter().all(|&(_, id)| id == 4));
 }
 
+/// The receiver reads past a copy that comes while another is being checked, and says nothing of it.
+#[test]
+fn rule_03_neither_copy_of_a_foot_that_failed_its_check_is_waited_for() {
+    let mut tx = blocked_by_foot_0();
+    tx.ack(2, [3]);
+    tx.written(2);
+    tx.advance(3000);
+    assert_eq!(tx.sends(), [(2, 0)], "the second copy");
+    tx.written(2);
+    tx.frame(1, Frame::Nack { id: 0 });
+    assert_eq!(tx.sends(), [(2, 0)], "once more, as if it had never been sent");
+    assert_eq!(tx.sender.counts().nacked_feet, 1);
+    tx.frame(1, Frame::Nack { id: 0 });
+    assert_eq!(tx.sends(), [], "it has no copy any more");
+    tx.written(2);
+    tx.ack(2, [0]);
+    assert_eq!(tx.acked(), [1, 2, 3, 0]);
+}
+
 #[test]
 fn rule_03_no_second_copy_before_the_stream_s_end_while_nothing_waits() {
     let mut tx = Tx::new(8);

@@ -86,13 +86,11 @@ impl Ledger {
         match frame {
             Frame::Ack(Ack { limit, .. }) => self.limit = self.limit.max(*limit),
             Frame::Retire => self.retires(worker),
-            Frame::Nack { id } => {
-                if let Some(copies) = self.copies.get_mut(id) {
-                    copies.retain(|copy| *copy != worker);
-                    if copies.is_empty() {
-                        self.copies.remove(id);
-                    }
-                }
+            // Of its other copy nothing will be said.
+            Frame::Nack { id }
+                if self.copies.get(id).is_some_and(|copies| copies.contains(&worker)) =>
+            {
+                self.copies.remove(id);
             }
             _ => {}
         }

@@ -104,13 +104,17 @@ impl Sender {
             return self.close(worker, "it refused a foot that was never sent");
         }
         let Some(foot) = self.foot_mut(id) else { return };
-        let bytes = u64::from(foot.header.packed_bytes);
-        if foot.copies.contains(&Some(worker)) {
-            self.change(worker, |path| path.settled(id, bytes));
-            self.counts.nacked_feet += 1;
-            self.lose(id, worker);
-            self.let_go();
+        let (copies, bytes) = (foot.copies, u64::from(foot.header.packed_bytes));
+        if !copies.contains(&Some(worker)) {
+            return;
         }
+        self.counts.nacked_feet += 1;
+        // The other copy, too: one that came in while this one was being checked was read past.
+        for worker in copies.into_iter().flatten() {
+            self.change(worker, |path| path.settled(id, bytes));
+            self.lose(id, worker);
+        }
+        self.let_go();
     }
 
     fn handle_done(&mut self, worker: WorkerId, done: Done) {
