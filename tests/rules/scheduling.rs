@@ -209,6 +209,15 @@ fn rule_05_a_window_is_short_where_it_is_nearly_full_and_only_slow_ones_ask() {
 }
 
 #[test]
+fn rule_05_a_slow_link_is_used_as_soon_as_the_quick_one_is_overdue() {
+    let mut tx = quick_and_slow(32);
+    tx.offer(2..20);
+    assert_eq!(tx.sends(), [(1, 2), (1, 3)]);
+    tx.advance(200);
+    assert_eq!(tx.sends(), [(2, 4)], "whatever it was like before");
+}
+
+#[test]
 fn rule_05_a_slow_link_is_used_when_the_window_is_wide_enough_to_wait_for_it() {
     let mut tx = quick_and_slow(4096);
     tx.offer(2..20);

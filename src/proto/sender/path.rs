@@ -189,10 +189,12 @@ impl Path {
     /// When its next foot should have been acked, if that is longer ago than `grace`, which is for what
     /// nobody can know: then its estimates are out of date.
     pub(super) fn overdue(&self, now: Instant, grace: Duration) -> Option<Instant> {
-        if self.waits_for_turn() {
-            return None;
-        }
-        self.next_due.filter(|due| now > *due + grace)
+        self.next_due.filter(|_| self.overdue_at(grace).is_some_and(|at| now > at))
+    }
+
+    /// When that will be, unless it is heard of.
+    pub(super) fn overdue_at(&self, grace: Duration) -> Option<Instant> {
+        self.next_due.filter(|_| !self.waits_for_turn()).map(|due| due + grace)
     }
 
     /// When the payload bytes sent on it up to `end`, the last of them `at` that time, should have arrived.

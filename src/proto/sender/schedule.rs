@@ -7,6 +7,7 @@
 //! ([`super::path`]).
 
 use super::path::seconds;
+use super::survey::MOMENT;
 use super::{Event, Sender};
 use crate::foot::FootHeader;
 use crate::proto::frame::Frame;
@@ -66,7 +67,8 @@ impl Sender {
             && id < self.limit
         {
             let Some(worker) = self.choose(now, id, true) else {
-                self.look_again_at = self.spills_at().filter(|at| *at > now);
+                let spills_at = self.spills_at().filter(|at| *at > now);
+                self.look_again_at = spills_at.into_iter().chain(self.quickest_until(now)).min();
                 return None;
             };
             self.unsent.remove(&id);
@@ -100,6 +102,13 @@ impl Sender {
             asks = self.ready.first_after(link);
         }
         None
+    }
+
+    /// Until when the quickest worker is waited for, if nothing is heard of it.
+    fn quickest_until(&self, now: Instant) -> Option<Instant> {
+        let (_, quickest) = self.quickness.least()?;
+        let at = self.workers[&quickest].overdue_at(LATE + MOMENT)?;
+        Some(at.max(now + MOMENT))
     }
 
     /// Whether new foot `id` may go to this worker; if not for the window's sake, that is noted.

@@ -18,7 +18,7 @@ const OUTDATED: usize = 16;
 /// And no longer than this: connections become overdue by themselves.
 const MAX_AGE: Duration = Duration::from_millis(10);
 /// How often it is looked who has become overdue: nothing against [`LATE`].
-const MOMENT: Duration = Duration::from_millis(1);
+pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
 /// What one connection adds to those of its link, or they to all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
