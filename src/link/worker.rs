@@ -172,6 +172,9 @@ impl Worker {
             if let Some(reason) = self.outbox.closed() {
                 return Err(Ended::Refused(reason));
             }
+            if self.is_over() {
+                return Err(Ended::Closed);
+            }
             self.look();
             self.break_off();
             let wrote = self.write_some().inspect_err(|ended| {
@@ -210,6 +213,12 @@ impl Worker {
         }
     }
 
+    /// Whether the run is over, or the other end has had time enough to hang up.
+    fn is_over(&self) -> bool {
+        let is_late = self.hang_up.is_some_and(|at| at <= Instant::now());
+        is_late || self.crew.cancel.is_cancelled()
+    }
+
     /// Asks the kernel how the connection is, now and then, for people to see.
     fn look(&mut self) {
         let now = Instant::now();
@@ -233,7 +242,7 @@ impl Worker {
         }
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, writing && turn.is_none() || !self.channel.is_flushed());
-        let [_, woken, cancelled] = wait(
+        let [_, woken, _] = wait(
             &mut [
                 (self.channel.as_fd(), wanted),
                 (self.outbox.as_fd(), PollFlags::POLLIN),
@@ -242,8 +251,7 @@ impl Worker {
             self.hang_up.into_iter().chain(turn).min(),
         )?;
         self.outbox.rise(!woken.is_empty());
-        let late = self.hang_up.is_some_and(|at| at <= Instant::now());
-        if late || !cancelled.is_empty() { Err(Ended::Closed) } else { Ok(()) }
+        Ok(())
     }
 
     /// Writes until there is nothing to write, no room, it is another's turn, or one foot is out (reading

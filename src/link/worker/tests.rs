@@ -94,8 +94,27 @@ fn a_connection_that_takes_nothing_can_be_closed_in_the_middle_of_a_foot() {
 
 #[test]
 fn a_connection_that_takes_nothing_and_never_stops_talking_can_be_closed_too() {
-    let (worker, handle, mut peer, heard) = stuck();
+    talked_to(stuck(), "it stands still", |_, handle| handle.close("it stands still"));
+}
+
+#[test]
+fn a_connection_that_never_stops_talking_ends_with_the_run() {
+    talked_to(pair(None), "closed here", |cancel, _| cancel.cancel());
+}
+
+#[test]
+fn a_connection_that_is_retired_and_never_stops_talking_ends_soon() {
+    talked_to(pair(None), "closed here", |_, handle| handle.retire());
+}
+
+/// The other end talks and talks, until something is done about it; then the connection is down, for this reason.
+fn talked_to(
+    (worker, handle, mut peer, heard): (Worker, Handle, TcpStream, Receiver<Event>),
+    reason: &str,
+    act: impl FnOnce(&Cancel, &Handle),
+) {
     peer.set_nonblocking(false).expect("a socket option");
+    let cancel = worker.crew.cancel.clone();
     let serving = thread::spawn(|| worker.run());
     let talking = thread::spawn(move || {
         let mut acks = Vec::new();
@@ -107,8 +126,8 @@ fn a_connection_that_takes_nothing_and_never_stops_talking_can_be_closed_too() {
     for _ in 0..10_000 {
         assert!(matches!(heard.recv(), Ok(Event::Frame(..))), "it listens");
     }
-    handle.close("it stands still");
-    ends(&heard, "it stands still");
+    act(&cancel, &handle);
+    ends(&heard, reason);
     serving.join().expect("the worker has ended");
     talking.join().expect("it is hung up on");
 }
