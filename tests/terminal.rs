@@ -66,7 +66,7 @@ fn what_is_echoed_behind_a_full_line_leaves_none_behind_either() {
     side_by_side(28..46, |columns| {
         let mut terminal = Terminal::new(columns);
         let mut end = run("", &terminal, "xterm");
-        terminal.shows(|screen| screen.contains("from 127.0.0.1: "));
+        terminal.shows(|screen| screen.contains("  127.0.0.1: "));
         terminal.stop(&mut end);
         terminal.write("^C");
         end.signal(Signal::SIGINT);

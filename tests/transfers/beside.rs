@@ -147,7 +147,7 @@ fn a_fifo_that_nobody_reads_is_told_in_words() {
     let place = Place::new();
     mkfifo(&place.at("fifo"), Mode::S_IRWXU).expect("a FIFO");
     let (code, words) = place.run("loop --stats fifo");
-    assert_eq!((code, &*words), (1, "viamillipede: fifo: a FIFO that nobody reads\n"));
+    assert_eq!((code, &*words), (1, "viamillipede: --stats fifo: a FIFO that nobody reads\n"));
 }
 
 #[test]
