@@ -42,14 +42,14 @@ fn main() {
             wanted.find_key().and_then(|(command, key)| run::carry(&command, &key, &say)).map(|_| 0)
         }
     });
-    let code = match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            say.settle();
-            say.always(&error.report());
-            error.exit_code()
-        }
+    let code = match &outcome {
+        Ok(code) => *code,
+        Err(error) => error.exit_code(),
     };
+    say.settle(code);
+    if let Err(error) = outcome {
+        say.always(&error.report());
+    }
     say.flush(LAST_WORDS);
     // Threads may be stuck in the kernel, so none is waited for.
     process::exit(code.into());

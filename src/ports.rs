@@ -29,6 +29,8 @@ pub struct Ports<'a> {
     pub(crate) announce: Option<Announce<'a>>,
     /// Another way, for when those that are dialled do not work.
     pub(crate) spare: Option<Spare>,
+    /// The other end hears elsewhere why this one fails.
+    pub(crate) is_brief: bool,
 }
 
 /// How much later than the end of a program a signal that came to it and us may be heard.
@@ -38,7 +40,10 @@ const SIGNAL_LAG: Duration = Duration::from_millis(50);
 /// service is stopped, is not why.
 pub(crate) fn or_interrupt(error: Error, interrupt: &Receiver<Error>) -> Error {
     match error {
-        Error::Command { .. } => interrupt.recv_timeout(SIGNAL_LAG).unwrap_or(error),
+        Error::Command { .. } => match interrupt.recv_timeout(SIGNAL_LAG) {
+            Ok(signal @ Error::Signal(_)) => signal,
+            Ok(_) | Err(_) => error,
+        },
         error => error,
     }
 }
@@ -87,6 +92,7 @@ impl Default for Ports<'_> {
             interrupt: never(),
             announce: None,
             spare: None,
+            is_brief: false,
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn carry(command: &Command, key: &Found, say: &Say) -> Result<Delivered, Err
         }
     };
     let outcome = between_ends(command, &stats, &say, ready, watch.news(), (stop, interrupt));
-    say.settle();
+    say.settle(outcome.as_ref().err().map_or(0, Error::exit_code));
     let digest = outcome.as_ref().ok().and_then(|delivered| delivered.digest);
     watch.finish(outcome.as_ref().err(), digest.as_ref());
     outcome
@@ -86,7 +86,7 @@ fn between_ends(
         return ssh::run(pair, ssh::Ports { stats, news, say, stop, interrupt });
     }
     let (stats, announce) = (Some(Arc::clone(stats)), Some(&mut ready as &mut dyn FnMut(&[_])));
-    let ports = Ports { stats, news, interrupt, announce, spare: None };
+    let ports = Ports { stats, news, interrupt, announce, ..Ports::default() };
     match command {
         Command::Tx(settings) => tx::run(settings, open_source(&settings.input, say)?, ports),
         Command::Rx(settings) => rx::run(settings, sink::open(&settings.output)?, ports),

@@ -37,7 +37,7 @@ pub fn run(
     mut sink: Box<dyn Sink>,
     ports: Ports<'_>,
 ) -> Result<Delivered, Error> {
-    let Ports { stats, news, interrupt, announce, spare } = ports;
+    let Ports { stats, news, interrupt, announce, spare, is_brief } = ports;
     let stats = stats.unwrap_or_else(|| Arc::new(Stats::of(stats::Role::Receiver)));
     let (remains, failures) = (sink.remains(), sink.failures());
     let cancel = Cancel::new().map_err(|error| Error::io("a descriptor", error))?;
@@ -62,6 +62,7 @@ pub fn run(
     Ports::announce(announce, &addresses);
     let patience = config.common.patience;
     let roster = link::Roster::new(names.clone(), patience, Arc::clone(&stats), news.clone());
+    let roster = roster.brief(is_brief);
     let first = match link::meet(&events, &interrupt, &failures, &names, patience, &news) {
         Ok(first) => first,
         Err(error) => {

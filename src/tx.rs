@@ -51,7 +51,7 @@ pub struct Delivered {
 /// The stream is not known to be delivered: the [`Error`] says why, as gravely as it is known. A thread of the
 /// run may go on for as long as a read of the source takes.
 pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Delivered, Error> {
-    let Ports { stats, news, interrupt, announce, spare } = ports;
+    let Ports { stats, news, interrupt, announce, spare, is_brief } = ports;
     let stats = stats.unwrap_or_else(|| Arc::new(Stats::of(stats::Role::Sender)));
     let failures = source.failures();
     if let Some(bytes) = config.packaging.size.or(source.size_bytes()) {
@@ -78,6 +78,7 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
     Ports::announce(announce, &addresses);
     let patience = config.common.patience;
     let roster = link::Roster::new(names.clone(), patience, Arc::clone(&stats), news.clone());
+    let roster = roster.brief(is_brief);
     let first = match link::meet(&events, &interrupt, &failures, &names, patience, &news) {
         Ok(first) => first,
         Err(error) => {

@@ -19,7 +19,7 @@ use rustix::process::{
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -194,14 +194,18 @@ impl Guardian {
     /// Of a group that was killed nobody may see the pipe close: who runs as another user (`sudo`) is not ours to end,
     /// and is outlived. The group keeps its number as long as it has anybody.
     fn outlive_group(&mut self) -> io::Result<()> {
-        let Some(group) = self.group.filter(|_| self.is_killed) else { return Ok(()) };
+        let is_guarded = self.is_killed && self.output.is_some();
+        let Some(group) = self.group.filter(|_| is_guarded) else { return Ok(()) };
         let mut pause = FIRST_LOOK;
         let mut is_told = false;
         while self.child.try_wait()?.is_none() || is_alive(group) {
-            if pause >= LAST_LOOK && !is_told {
+            let is_foreign = test_kill_process_group(group) == Err(Errno::PERM);
+            if pause >= LAST_LOOK && is_foreign && !is_told {
                 is_told = true;
                 let number = group.as_raw_nonzero();
-                eprintln!(
+                // Whoever listened may be gone, which changes nothing.
+                let _ = writeln!(
+                    io::stderr(),
                     "viamillipede: process group {number} runs as another user and cannot be ended: it waits for input for ever"
                 );
             }

@@ -1,4 +1,4 @@
-//! The files of a run, of which no two may be the same: one would be written in the other's place.
+//! The files of a run, of which none that is written may be another: one would be written in the other's place.
 //!
 //! Does not know what is in them, nor whether they can be opened.
 
@@ -14,8 +14,10 @@ pub fn check(command: &Command, key: Option<&Path>) -> Result<(), Error> {
         let others = files.iter().skip(at + 1);
         others.map(move |other| (one, other))
     });
-    for ((one, path), (other, its)) in pairs {
-        if are_same(path, its) {
+    for ((one, path, is_read), (other, its, its_read)) in pairs {
+        // (--output is read to its end, as --input, before it is replaced.)
+        let may_be = *is_read && *its_read || (*one, *other) == ("--input", "--output");
+        if !may_be && are_same(path, its) {
             let cause = format!("the same file as {one} {}", path.display());
             return Err(Error::usage(format!("{other} {}", its.display()), cause));
         }
@@ -23,11 +25,14 @@ pub fn check(command: &Command, key: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
-/// All of them, each with what it was asked for by.
-fn files(command: &Command, key: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+/// All of them, each with what it was asked for by, and whether it is only read.
+fn files(command: &Command, key: Option<&Path>) -> Vec<(&'static str, PathBuf, bool)> {
     let (input, output) = command.ends();
     let mut files = Vec::new();
-    let mut add = |option, path: &Path| files.push((option, path.to_owned()));
+    let mut add = |option, path: &Path| {
+        let is_read = matches!(option, "--input" | "--rate" | "--key-file");
+        files.push((option, path.to_owned(), is_read));
+    };
     if let Some(Input::File(path)) = input {
         add("--input", path);
     }

@@ -61,17 +61,20 @@ impl Channel {
                 return Ok(read);
             };
             let heard = session.read(first, rest);
-            match self.flush() {
-                // It is tried again, and before anything else is written.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // What the session has against the other end says more.
-                flushed => drop(heard.as_ref().map(|_| flushed).unwrap_or(Ok(()))?),
-            }
+            // That there is no room is no error: it is tried again, and before anything else is written. Of any other
+            // what was heard before, and what the session has against the other end, says more.
+            let flushed = self.flush();
             match heard? {
                 Heard::Bytes(bytes) => return Ok(bytes),
                 Heard::Over => return Ok(0),
-                Heard::Starved if self.hear()? == 0 => return Err(TlsError::Cut.into()),
-                Heard::Starved => {}
+                Heard::Starved => match (self.hear(), flushed) {
+                    (Ok(0), _) => return Err(TlsError::Cut.into()),
+                    (Ok(_), _) => {}
+                    (Err(_), Err(error)) if error.kind() != ErrorKind::WouldBlock => {
+                        return Err(error);
+                    }
+                    (Err(error), _) => return Err(error),
+                },
             }
         }
     }
@@ -240,5 +243,18 @@ mod tests {
             }
         }
         assert_eq!(read, sent);
+    }
+
+    #[test]
+    fn what_was_said_before_the_end_is_heard_though_nothing_can_be_written() {
+        let [mut near, mut far] = pair();
+        while near.write(&[7; 1 << 16], &[]).is_ok() {}
+        far.say(b"why").expect("there is room");
+        drop(far);
+        near.write(&[7], &[]).expect_err("nobody is there");
+        let mut heard = [0; 16];
+        assert_eq!(near.read(&mut heard, &mut []).expect("it was said"), 3);
+        assert_eq!(&heard[..3], b"why");
+        assert!(near.read(&mut heard, &mut []).is_err(), "and that was all");
     }
 }

@@ -12,6 +12,7 @@ use crate::news::{Fact, News};
 use crate::proto::frame::{Abort, Frame};
 use crate::proto::{Failure, LinkId, WorkerId};
 use crate::stats::Stats;
+use crate::tls::TlsError;
 use crossbeam_channel::{Receiver, after, never, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,8 +35,16 @@ pub struct Roster {
     /// The links as the user named them; none where this end listens.
     names: Vec<String>,
     patience: Option<Duration>,
+    /// The other end hears elsewhere why this one fails.
+    is_brief: bool,
     stats: Arc<Stats>,
     news: News,
+}
+
+/// Whether that is how a connection ends which the other end has closed: one that leaves in haste does not say so in
+/// TLS.
+fn is_hang_up(cause: &str) -> bool {
+    cause == HUNG_UP || cause == TlsError::Cut.to_string()
 }
 
 impl Roster {
@@ -48,7 +57,12 @@ impl Roster {
     ) -> Roster {
         let (handles, causes, proven) = (BTreeMap::new(), Causes::default(), BTreeSet::new());
         let retired = BTreeSet::new();
-        Roster { handles, retired, causes, proven, names, patience, stats, news }
+        Roster { handles, retired, causes, proven, names, patience, is_brief: false, stats, news }
+    }
+
+    /// The same, where the other end hears elsewhere why this one fails: it is not waited for to hear it here.
+    pub fn brief(self, is_brief: bool) -> Roster {
+        Roster { is_brief, ..self }
     }
 
     /// A connection came up.
@@ -139,7 +153,7 @@ impl Roster {
     /// why then. What else happens meanwhile is for `hear`.
     ///
     /// Where the stream is delivered it is enough that the other end hangs up the connection on which it has said so,
-    /// the witness: it has heard the last word, and over another link that is dead nobody would ever hang up. (One that
+    /// the witness (any, where there is none): it has heard the last word, and over another link that is dead nobody would ever hang up. (One that
     /// ended just before would look the same, and nothing was said on it.)
     pub fn farewell(
         mut self,
@@ -154,8 +168,11 @@ impl Roster {
             return; // there is nothing to say
         }
         let word = word.flatten().map(|(code, reason)| Frame::Abort(Abort { code, reason }));
+        for worker in std::mem::take(&mut self.retired) {
+            self.handles.remove(&worker); // its last word was another
+        }
         self.handles().for_each(Handle::finish);
-        let insists_on = outcome.err().filter(|error| error.is_to_be_heard());
+        let insists_on = outcome.err().filter(|error| error.is_to_be_heard() && !self.is_brief);
         let witness = outcome.ok().flatten();
         let patience = self.patience.unwrap_or(DEFAULT_PATIENCE);
         let is_patient = insists_on.is_some() && !self.handles.is_empty();
@@ -169,18 +186,24 @@ impl Roster {
             select! {
                 recv(events) -> event => match event {
                     Ok(Event::Down(worker, cause)) => {
-                        if witness == Some(worker) && cause == HUNG_UP {
+                        let is_hung_up = is_hang_up(&cause);
+                        let is_witness = outcome.is_ok() && witness.is_none_or(|it| it == worker);
+                        if is_witness && is_hung_up {
                             return;
                         }
                         let was_up = self.handles.remove(&worker).is_some();
-                        is_heard |= was_up && cause == HUNG_UP;
+                        is_heard |= was_up && is_hung_up;
                         // It has heard why on this one, and hangs up the others, unless they are dead.
-                        if was_up && insists_on.is_some() {
+                        let is_last = is_hung_up || self.handles.is_empty();
+                        if was_up && is_last && insists_on.is_some() {
                             late = after(FAREWELL);
                         }
                     }
                     Ok(Event::Up { handle, link, .. }) => match &word {
                         Some(word) => {
+                            if insists_on.is_some() {
+                                late = after(patience);
+                            }
                             handle.send(word.clone());
                             handle.finish();
                             self.handles.insert(handle.id(), (handle, link));

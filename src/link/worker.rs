@@ -154,7 +154,9 @@ impl Worker {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
-        if let Some(word) = self.broken_off() {
+        // Inside TLS that is an end which the other end has declared, and nobody else could.
+        let is_declared = matches!(ended, Ended::Eof);
+        if let Some(word) = self.broken_off().filter(|_| is_declared) {
             // As below.
             let _ = self.tell(Event::Frame(self.id, Frame::Abort(word)));
         }

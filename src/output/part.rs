@@ -27,8 +27,6 @@ pub(super) struct Part {
     name: String,
     file: File,
     place: Arc<Place>,
-    /// Something may be there under the final name.
-    replaces: bool,
 }
 
 /// Where a part is, and which file it is, so that never another one is renamed or removed.
@@ -37,6 +35,8 @@ struct Place {
     path: PathBuf,
     part: PathBuf,
     identity: Identity,
+    /// Something may be there under the final name.
+    replaces: bool,
     stage: Mutex<Stage>,
     settled: Condvar,
 }
@@ -87,6 +87,7 @@ impl Part {
             path,
             part,
             identity: identity(&metadata),
+            replaces,
             stage: Mutex::new(Stage::Part),
             settled: Condvar::new(),
         });
@@ -96,16 +97,16 @@ impl Part {
             place.clear();
             return Err(Error::io(name, error));
         }
-        Ok(Part { name, file, place, replaces })
+        Ok(Part { name, file, place })
     }
 
     fn finish(self) -> io::Result<()> {
-        let Part { file, place, replaces, .. } = self;
+        let Part { file, place, .. } = self;
         file.sync_all()?;
         // The lock stays until it is no part any more.
         let locked = file.try_clone()?;
         close(file)?;
-        place.rename(replaces)?;
+        place.rename()?;
         let synced = match sync_folder(folder(&place.path)) {
             // Who may not read a folder cannot sync it. The last name of a file goes along with the file
             // on most systems.
@@ -134,12 +135,12 @@ impl Sink for Part {
 
 impl Place {
     /// Gives the part its final name.
-    fn rename(&self, replaces: bool) -> io::Result<()> {
+    fn rename(&self) -> io::Result<()> {
         let mut stage = self.stage();
         if *stage == Stage::Cleared || !self.is_ours(&self.part) {
             return Err(io::Error::other("its part was taken away while it was written"));
         }
-        if replaces {
+        if self.replaces {
             fs::rename(&self.part, &self.path)?;
         } else {
             rename_new(&self.part, &self.path)?;
@@ -158,20 +159,23 @@ impl Place {
         self.settled.notify_all();
         synced.inspect_err(|_| {
             // Whether it has its name after a power cut nobody knows: so it shall have none.
-            let _ = fs::remove_file(&self.path);
+            if self.is_ours(&self.path) {
+                let _ = fs::remove_file(&self.path);
+            }
             *stage = Stage::Cleared;
         })
     }
 
-    /// Removes the part, if it still is one, or FILE, if the disk takes too long to know it.
+    /// Removes the part, if it still is one, or FILE, if the disk takes too long to know it and it has taken no other's
+    /// place.
     fn clear(&self) {
         let is_renamed = |stage: &mut Stage| *stage == Stage::Renamed;
         let waited = self.settled.wait_timeout_while(self.stage(), SYNCING, is_renamed);
         let mut stage = waited.unwrap_or_else(PoisonError::into_inner).0;
         let name = match *stage {
             Stage::Part => &self.part,
-            Stage::Renamed => &self.path,
-            Stage::Whole | Stage::Cleared => return,
+            Stage::Renamed if !self.replaces => &self.path,
+            Stage::Renamed | Stage::Whole | Stage::Cleared => return,
         };
         *stage = Stage::Cleared;
         if self.is_ours(name) {
@@ -311,27 +315,27 @@ mod tests {
     use tempfile::TempDir;
 
     /// A part with something in it, and its two names.
-    fn part() -> (TempDir, Arc<Place>) {
+    fn part(replaces: bool) -> (TempDir, Arc<Place>) {
         let folder = tempfile::tempdir().expect("a folder for files");
         let path = folder.path().join("FILE");
-        let part = Part::create("FILE".into(), path, None, false).expect("nothing is there");
+        let part = Part::create("FILE".into(), path, None, replaces).expect("nothing is there");
         (folder, Arc::clone(&part.place))
     }
 
     #[test]
     fn a_part_that_is_cleared_becomes_no_file() {
-        let (_folder, place) = part();
+        let (_folder, place) = part(false);
         place.clear();
         assert!(!place.part.exists());
         fs::write(&place.part, "another's").expect("room for it");
-        assert!(place.rename(false).is_err() && place.rename(true).is_err());
+        assert!(place.rename().is_err());
         assert!(place.part.exists() && !place.path.exists());
     }
 
     #[test]
     fn a_file_is_taken_back_while_the_disk_does_not_know_it() {
-        let (_folder, place) = part();
-        place.rename(false).expect("nothing is there");
+        let (_folder, place) = part(false);
+        place.rename().expect("nothing is there");
         assert!(place.path.exists());
         place.clear();
         assert!(!place.path.exists());
@@ -339,21 +343,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_has_taken_the_place_of_another_stays() {
+        let (_folder, place) = part(true);
+        fs::write(&place.path, "old").expect("room for it");
+        place.rename().expect("it may be replaced");
+        place.clear();
+        assert!(place.path.exists(), "or there would be neither");
+        place.settle(Ok(())).expect("it is there");
+    }
+
+    #[test]
     fn a_whole_file_stays() {
-        let (_folder, place) = part();
-        place.rename(false).expect("nothing is there");
+        let (_folder, place) = part(false);
+        place.rename().expect("nothing is there");
         place.settle(Ok(())).expect("the disk knows it");
         place.clear();
         assert!(place.path.exists());
-        let (_folder, place) = part();
-        place.rename(false).expect("nothing is there");
+        let (_folder, place) = part(false);
+        place.rename().expect("nothing is there");
         place.settle(Err(ErrorKind::StorageFull.into())).expect_err("the disk does not know it");
         assert!(!place.path.exists());
     }
 
     #[test]
     fn what_is_written_is_not_stale() {
-        let (_folder, place) = part();
+        let (_folder, place) = part(false);
         fs::remove_file(&place.part).expect("it is there");
         let file = create(&place.part, None).expect("nothing is there");
         assert_eq!(remove_stale(&place.part).expect_err("it is locked").kind(), ErrorKind::Other);

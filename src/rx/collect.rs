@@ -82,7 +82,8 @@ pub(super) fn run(
     stats.stop();
     // Before the farewell, which takes most of the time that a signal leaves us.
     drop(remains);
-    let is_late = outcome.is_err() && collect.has_succeeded_late();
+    let is_wrong = matches!(outcome, Err(Error::Corrupt { .. }));
+    let is_late = outcome.is_err() && !is_wrong && collect.has_succeeded_late();
     if is_late {
         outcome = Ok(Delivered { bytes: stats.stream_bytes.now(), digest: None });
     }

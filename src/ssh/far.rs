@@ -69,6 +69,7 @@ pub fn run(say: &Say) -> Result<u8, Error> {
         // What is said there goes to a pipe of sshd's, which a program of the user's would die of once ssh has.
         let relay = stdio::Relay::start()?;
         let outcome = carry(order, &tunnel, Pipes { from, probe }, say);
+        say.settle(outcome.as_ref().err().map_or(0, Error::exit_code));
         say.flush(LAST_WORD);
         relay.finish(LAST_WORD);
         outcome
@@ -146,7 +147,7 @@ fn carry(order: Order, tunnel: &Tunnel, pipes: Pipes, say: &Say) -> Result<(), E
     let spawned = Builder::new().name("ssh".into()).spawn(move || ear.listen());
     spawned.map_err(|error| Error::io("a thread", error))?;
     let (stats, announce) = (Some(stats), Some(announce as &mut dyn FnMut(&[SocketAddr])));
-    let ports = Ports { stats, news, interrupt, announce, spare: None };
+    let ports = Ports { stats, news, interrupt, announce, is_brief: true, ..Ports::default() };
     match task {
         Task::Send(input, packaging, shaping) => {
             tx::check(&shaping)?;

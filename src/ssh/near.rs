@@ -55,7 +55,7 @@ pub fn run(config: &config::Ssh, ports: Ports) -> Result<Delivered, Error> {
         .and_then(|dests| carry(config, opened, dests, &session, ports));
     drop(remains);
     // However long ssh takes to end.
-    say.settle();
+    say.settle(outcome.as_ref().err().map_or(0, Error::exit_code));
     session.finish(&outcome);
     outcome
 }
@@ -132,7 +132,14 @@ fn carry(
     let rendezvous = Rendezvous::Dial { dests, workers: config.workers };
     let spare = spare(config, session, say);
     news.tell(Fact::Dialling(link::names(&rendezvous, spare.as_ref())));
-    let ports = crate::ports::Ports { stats: Some(stats), news, interrupt, announce: None, spare };
+    let ports = crate::ports::Ports {
+        stats: Some(stats),
+        news,
+        interrupt,
+        announce: None,
+        spare,
+        is_brief: true,
+    };
     match (&config.near, opened) {
         (Near::Tx(tx), Opened::Source(source)) => {
             tx::run(&config::Tx { rendezvous, ..tx.clone() }, source, ports)

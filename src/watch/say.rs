@@ -32,6 +32,8 @@ pub struct Say {
     dropped: Arc<AtomicU64>,
     /// Who ends the process, once that is clear.
     ender: Arc<AtomicU8>,
+    /// With which code, where it is the run.
+    code: Arc<AtomicU8>,
     verbosity: Verbosity,
 }
 
@@ -55,7 +57,13 @@ impl Say {
         let counted = Arc::clone(&dropped);
         // Without the thread the queue is disconnected, and `always` writes by itself.
         drop(thread::Builder::new().name("say".into()).spawn(move || write(&shows, &counted)));
-        Say { queue, dropped, ender: Arc::default(), verbosity: Verbosity::Normal }
+        Say {
+            queue,
+            dropped,
+            ender: Arc::default(),
+            code: Arc::default(),
+            verbosity: Verbosity::Normal,
+        }
     }
 
     /// The same, saying as much as this.
@@ -72,18 +80,20 @@ impl Say {
         }
     }
 
-    /// The run has ended, by itself or in the grace of a signal: from now on the process ends as that says. Does not
-    /// return where the grace was over before.
-    pub fn settle(&self) {
+    /// The run has ended, by itself or in the grace of a signal: from now on the process ends as that says, with this
+    /// code. Does not return where the grace was over before.
+    pub fn settle(&self, code: u8) {
+        self.code.store(code, SeqCst);
         let ender = self.ender.compare_exchange(NOBODY, RUN, SeqCst, SeqCst);
         while ender == Err(GRACE) {
             thread::park(); // the process is about to end
         }
     }
 
-    /// The grace of a signal is over: whether it is what ends the process.
-    pub(super) fn is_overdue(&self) -> bool {
-        self.ender.compare_exchange(NOBODY, GRACE, SeqCst, SeqCst).is_ok()
+    /// The grace of a signal is over, and ends the process, unless the run has ended: then with which code.
+    pub(super) fn settled(&self) -> Option<u8> {
+        let ender = self.ender.compare_exchange(NOBODY, GRACE, SeqCst, SeqCst);
+        ender.err().map(|_| self.code.load(SeqCst))
     }
 
     /// Says this unless we are quiet.
@@ -162,12 +172,12 @@ impl Say {
     /// One whose texts are kept, and what they were.
     pub(super) fn kept() -> (Say, impl FnOnce() -> Vec<String>) {
         let (queue, shows) = bounded(8 * QUEUE);
-        let (dropped, ender) = (Arc::default(), Arc::default());
+        let (dropped, ender, code) = (Arc::default(), Arc::default(), Arc::default());
         let texts = move || {
             let text = |show| if let Show::Text(text) = show { Some(text) } else { None };
             shows.try_iter().filter_map(text).collect()
         };
-        (Say { queue, dropped, ender, verbosity: Verbosity::Normal }, texts)
+        (Say { queue, dropped, ender, code, verbosity: Verbosity::Normal }, texts)
     }
 }
 
@@ -178,8 +188,8 @@ mod tests {
     /// A `Say` whose thread is stuck for ever, as on a blocked stderr.
     fn stuck() -> (Say, Receiver<Show>) {
         let (queue, shows) = bounded(2);
-        let (dropped, ender) = (Arc::default(), Arc::default());
-        (Say { queue, dropped, ender, verbosity: Verbosity::Normal }, shows)
+        let (dropped, ender, code) = (Arc::default(), Arc::default(), Arc::default());
+        (Say { queue, dropped, ender, code, verbosity: Verbosity::Normal }, shows)
     }
 
     #[test]
@@ -213,11 +223,10 @@ mod tests {
     #[test]
     fn a_run_that_has_ended_is_not_overdue() {
         let (say, _shows) = stuck();
-        say.at(Verbosity::Quiet).settle();
-        say.settle();
-        assert!(!say.is_overdue());
+        say.at(Verbosity::Quiet).settle(6);
+        assert_eq!(say.settled(), Some(6));
         let (say, _shows) = stuck();
-        assert!(say.is_overdue());
+        assert_eq!(say.settled(), None);
     }
 
     #[test]

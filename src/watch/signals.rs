@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// How long a run may take to end by itself after a signal: a little longer than its farewell to an
 /// other end that does not answer.
-const GRACE: Duration = Duration::from_millis(700);
+const GRACE: Duration = Duration::from_millis(1000);
 /// How long the last line may take when the run has not ended by itself.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
@@ -82,8 +82,10 @@ fn end_after_grace(signal: i32, say: Say) {
     let limit = move || {
         // A channel that gets one message, when the grace is over.
         let _ = after(GRACE).recv();
-        if !say.is_overdue() {
-            return; // it has ended by itself, and says so
+        if let Some(code) = say.settled() {
+            // It has ended by itself, and says so; where nobody takes that, it is enough now.
+            let _ = after(GRACE).recv();
+            process::exit(code.into());
         }
         say.always(&Error::Signal(signal).report());
         say.flush(LAST_WORD);

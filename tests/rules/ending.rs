@@ -55,6 +55,21 @@ fn rule_07_done_only_after_the_sink_has_succeeded() {
 }
 
 #[test]
+fn rule_07_a_sink_that_succeeds_when_the_sender_has_given_up_is_told_to_it() {
+    let mut rx = Rx::new(4);
+    rx.up(1);
+    rx.end(1, 1);
+    rx.feet(1, [0]);
+    rx.sink_takes(1);
+    let abort = Abort { code: 4, reason: "interrupted".to_owned() };
+    rx.frame(1, Frame::Abort(abort.clone()));
+    assert!(rx.events().contains(&receiver::Event::Failed(Failure::Aborted(abort))));
+    rx.says();
+    rx.sink_closes();
+    assert_eq!(rx.says(), [(1, Frame::Done(done(1)))]);
+}
+
+#[test]
 fn rule_07_done_is_repeated_until_it_is_answered() {
     let mut rx = delivered();
     rx.advance(3000);

@@ -75,7 +75,6 @@ fn no_file_of_a_run_is_written_in_the_place_of_another() {
         ("loop -q -i img --metrics img", "--metrics img: the same file as --input img"),
         ("loop -q -i img --metrics hard", "--metrics hard: the same file as --input img"),
         ("loop -i img --stats soft", "--stats soft: the same file as --input img"),
-        ("loop -i img -o soft --force", "--output soft: the same file as --input img"),
         ("loop --rate @speed --metrics speed", "--metrics speed: the same file as --rate speed"),
         ("tx --key-file img --stats img h:1", "--stats img: the same file as --key-file img"),
         ("rx -o img --force --metrics img 0", "--metrics img: the same file as --output img"),
@@ -89,6 +88,13 @@ fn no_file_of_a_run_is_written_in_the_place_of_another() {
     }
     assert_eq!(place.read("img"), "precious");
     assert!(!place.at("new").exists());
+    assert_eq!(
+        place.run("loop -q -i img -o soft --force"),
+        (0, String::new()),
+        "it is whole first"
+    );
+    assert_eq!(place.run("loop -q -i img --rate @speed --key-file speed").0, 2, "that is no key");
+    assert_eq!(place.read("img"), "precious");
     let (code, words) = place.run("loop -q -i /dev/null -o /dev/null --stats /dev/null");
     assert_eq!((code, words.as_str()), (0, ""), "what keeps nothing loses nothing");
 }

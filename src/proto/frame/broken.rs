@@ -2,9 +2,9 @@
 //!
 //! In the place of the rest of the payload come an [`Abort`] frame, its length as a u16, and the end of the
 //! connection: over a slow way the rest would take longer than a process may that was told to end. Whoever reads
-//! takes it for payload until the connection ends before the foot does. A connection that is cut by chance ends with
-//! such a frame only if the stream itself carries one there; inside TLS nobody can cut it to measure. Does not know
-//! who breaks off, nor why.
+//! takes it for payload until the connection ends in due form before the foot does. A connection that is cut ends with such
+//! a frame only if the stream itself carries one there, and inside TLS not in due form. Does not know who breaks off, nor
+//! why.
 
 use super::{Abort, Frame, HEAD_BYTES, MAX_REASON_BYTES, decode};
 

@@ -113,6 +113,10 @@ impl Receiver {
             Frame::DoneAck if self.is_delivered() => self.finish(),
             Frame::DoneAck => self.close(worker, "it acknowledged an end that was never said"),
             Frame::Abort(_) if self.is_delivered() => self.finish(),
+            // The sink has all of it, and may succeed yet: then the sender is told so.
+            Frame::Abort(abort) if self.phase == Phase::Closing => {
+                self.events.push_back(Event::Failed(Failure::Aborted(abort)));
+            }
             Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
             Frame::Retire => {
                 // It has done all that it was given to do.

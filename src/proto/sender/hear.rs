@@ -108,6 +108,8 @@ impl Sender {
         if !copies.contains(&Some(worker)) {
             return;
         }
+        let was_written = std::mem::take(&mut foot.is_written);
+        self.written_feet -= u64::from(was_written);
         self.counts.nacked_feet += 1;
         // The other copy, too: one that came in while this one was being checked was read past.
         for worker in copies.into_iter().flatten() {
