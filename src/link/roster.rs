@@ -186,13 +186,12 @@ impl Roster {
             select! {
                 recv(events) -> event => match event {
                     Ok(Event::Down(worker, cause)) => {
-                        let is_hung_up = is_hang_up(&cause);
-                        let is_witness = outcome.is_ok() && witness.is_none_or(|it| it == worker);
-                        if is_witness && is_hung_up {
+                        let was_up = self.handles.remove(&worker).is_some();
+                        let is_hung_up = was_up && is_hang_up(&cause);
+                        if is_hung_up && outcome.is_ok() && witness.is_none_or(|it| it == worker) {
                             return;
                         }
-                        let was_up = self.handles.remove(&worker).is_some();
-                        is_heard |= was_up && is_hung_up;
+                        is_heard |= is_hung_up;
                         // It has heard why on this one, and hangs up the others, unless they are dead.
                         let is_last = is_hung_up || self.handles.is_empty();
                         if was_up && is_last && insists_on.is_some() {

@@ -71,6 +71,7 @@ pub(super) fn run(
         digest: None,
         is_closing: false,
         is_delivered: false,
+        is_hurried: false,
         finished: false,
     };
     let Inputs { begun, events, unpacked, remains, failures, interrupt, .. } = inputs;
@@ -83,8 +84,8 @@ pub(super) fn run(
     // Before the farewell, which takes most of the time that a signal leaves us.
     drop(remains);
     let is_wrong = matches!(outcome, Err(Error::Corrupt { .. }));
-    let is_late = outcome.is_err() && !is_wrong && collect.has_succeeded_late();
-    if is_late {
+    if outcome.is_err() && !is_wrong && collect.has_succeeded_late() {
+        collect.is_hurried = true;
         outcome = Ok(Delivered { bytes: stats.stream_bytes.now(), digest: None });
     }
     if let Err(error) = &outcome
@@ -97,7 +98,7 @@ pub(super) fn run(
         delivered.digest = collect.digest;
     }
     // Who has heard all of the other end's words, as after a success, has nothing to wait for.
-    if outcome.is_err() || is_late {
+    if outcome.is_err() || collect.is_hurried {
         let leave = outcome.as_ref().map(|_| None);
         let Channels { events, interrupt, .. } = &channels;
         collect.roster.farewell(leave, events, interrupt, &mut |_| {});
@@ -126,6 +127,8 @@ struct Collect {
     is_closing: bool,
     /// The sink has succeeded.
     is_delivered: bool,
+    /// The sender may not have heard so: somebody is in a hurry.
+    is_hurried: bool,
     finished: bool,
 }
 
@@ -179,7 +182,7 @@ impl Collect {
                 recv(interrupt) -> error => match error {
                     // The sink has succeeded: all that a signal can end is the wait for the sender's
                     // last word.
-                    Ok(_) if self.is_delivered => self.finished = true,
+                    Ok(_) if self.is_delivered => (self.finished, self.is_hurried) = (true, true),
                     Ok(error) => return Err(error),
                     Err(_) => interrupt = never(),
                 },
