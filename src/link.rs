@@ -20,7 +20,6 @@ mod steer;
 mod worker;
 
 pub use limit::Limit;
-pub use meet::meet;
 pub use roster::Roster;
 pub use worker::{Admit, Handle, Inlet, NoFeet};
 

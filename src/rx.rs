@@ -61,15 +61,8 @@ pub fn run(
     let events = link::start(&config.rendezvous, spare, setup, &mut |at| addresses.push(at))?;
     Ports::announce(announce, &addresses);
     let patience = config.common.patience;
-    let roster = link::Roster::new(names.clone(), patience, Arc::clone(&stats), news.clone());
-    let roster = roster.brief(is_brief);
-    let first = match link::meet(&events, &interrupt, &failures, &names, patience, &news) {
-        Ok(first) => first,
-        Err(error) => {
-            roster.farewell(Err(&error), &events, &interrupt, &mut |_| {});
-            return Err(error);
-        }
-    };
+    let roster = link::Roster::new(names, patience, Arc::clone(&stats), news).brief(is_brief);
+    let (roster, first) = roster.meet(&events, &interrupt, &failures)?;
     let link::Event::Up { settled, .. } = first else { unreachable!("meet returns an Up") };
     stats.start();
 

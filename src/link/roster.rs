@@ -3,7 +3,7 @@
 //! Shared by [`crate::tx`] and [`crate::rx`], which differ in what they send, not in how they keep
 //! count of whom. Does not know what is sent.
 
-use super::meet::Causes;
+use super::meet::{Causes, meet};
 use super::worker::HUNG_UP;
 use super::{Event, Handle, Miss};
 use crate::config::DEFAULT_PATIENCE;
@@ -63,6 +63,23 @@ impl Roster {
     /// The same, where the other end hears elsewhere why this one fails: it is not waited for to hear it here.
     pub fn brief(self, is_brief: bool) -> Roster {
         Roster { is_brief, ..self }
+    }
+
+    /// Waits for the first connection, and returns it. Where this end goes before there is one, whoever comes up
+    /// a moment too late hears why.
+    pub fn meet(
+        self,
+        events: &Receiver<Event>,
+        interrupt: &Receiver<Error>,
+        failures: &Receiver<Error>,
+    ) -> Result<(Roster, Event), Error> {
+        match meet(events, interrupt, failures, &self.names, self.patience, &self.news) {
+            Ok(first) => Ok((self, first)),
+            Err(error) => {
+                self.farewell(Err(&error), events, interrupt, &mut |_| {});
+                Err(error)
+            }
+        }
     }
 
     /// A connection came up.
