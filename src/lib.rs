@@ -43,7 +43,8 @@
 //! The guardian has copies of both ends of COMMAND's stdin, so whatever becomes of `rx`, COMMAND's input
 //! does not end. When the stream is whole and verified, `rx` says *commit* on the socket and both close the
 //! pipe. When the socket closes before that, as it does however `rx` dies, the guardian kills the group,
-//! waits for COMMAND, and only then ends, and with it the pipe. When it is the guardian that dies, `rx` kills
+//! waits for COMMAND, and for whoever of the group runs as another user and is not its to kill, and only then ends,
+//! and with it the pipe. When it is the guardian that dies, `rx` kills
 //! the group while it still holds the pipe. A program is started when the ends have met, so that however it
 //! fails, both are told.
 //!
@@ -71,6 +72,14 @@
 //! does not know the session, says so, and the other end gives up: there is no resuming across processes.
 //! With `ssh` the near end dials, whichever way the stream flows; where none of its connections comes up,
 //! one more goes through the ssh session, and is the same thing too.
+//!
+//! # Endings
+//!
+//! What has become of the sink is the outcome, whatever ended the run: an end first settles with its sink, then takes
+//! its leave of the other end (`link`'s roster). One that fails by itself says why on every connection and stays until
+//! that was heard; one that was told to end, by a signal, has half a second. A sender breaks off the feet that it has
+//! begun (`proto::frame`), or the word would stand behind them. What comes meanwhile still counts: a `Done` is a
+//! delivery.
 //!
 //! # Protection
 //!

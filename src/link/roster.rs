@@ -387,4 +387,29 @@ mod tests {
         roster.farewell(Err(&peer), &events, &never(), &mut unheard);
         assert_eq!(events.len(), 1, "nothing is waited for");
     }
+
+    #[test]
+    fn inside_tls_an_end_without_a_word_is_a_hang_up_too() {
+        let cut = TlsError::Cut.to_string();
+        let (roster, events, _more) = crowd(3, vec![down(0, &cut), down(1, &cut), other()]);
+        roster.farewell(Ok(Some(WorkerId(1))), &events, &never(), &mut unheard);
+        assert_eq!(events.len(), 1, "that of the witness");
+    }
+
+    #[test]
+    fn who_was_retired_before_is_not_waited_for() {
+        let (mut roster, events, _more) = crowd(2, vec![down(0, HUNG_UP), other()]);
+        roster.retire(WorkerId(1));
+        roster.farewell(Err(&full()), &events, &never(), &mut unheard);
+        assert_eq!(events.len(), 1, "the other is the last");
+    }
+
+    #[test]
+    fn nobody_stays_to_be_heard_where_the_other_end_hears_it_elsewhere() {
+        let (roster, events, _more) = crowd(1, vec![]);
+        let (signal, interrupt) = bounded(1);
+        signal.send(Error::Signal(2)).expect("there is room");
+        roster.brief(true).farewell(Err(&full()), &events, &interrupt, &mut unheard);
+        assert_eq!(interrupt.len(), 1, "it went by itself");
+    }
 }

@@ -87,7 +87,7 @@ impl Session {
             let (error, is_far_over) = ear.listen(BufReader::new(from), &bytes);
             // Who waits for the end of ssh needs not to know what it means.
             drop(ending);
-            thread::sleep(SIGNAL_FIRST);
+            thread::sleep(SIGNAL_FIRST); // for what may come, and mostly does not
             if stats.has_known(direct_links) {
                 if !is_far_over {
                     return; // where there were direct connections the end of ssh is not fatal
@@ -140,9 +140,7 @@ impl Session {
         self.ssh.kill();
         let _ = self.over.recv_timeout(SIGNALLED);
     }
-}
 
-impl Session {
     /// Tells the far end in words that this one ends: that ssh does would tell it nothing. Does not wait for an ssh that
     /// takes none.
     fn hang_up(&self) {
