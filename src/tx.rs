@@ -7,6 +7,7 @@
 //! is to hear of a source that fails.
 
 mod adapt;
+mod backlog;
 mod dispatch;
 mod pack;
 mod read;

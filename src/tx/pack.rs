@@ -7,6 +7,7 @@
 //! order of the stream.
 
 use super::adapt::Trials;
+use super::backlog::Backlog;
 use crate::codec::{LADDER, Packer, Packing, packer_bytes};
 use crate::digest::{Checks, FootCheck};
 use crate::error::Error;
@@ -47,6 +48,7 @@ pub(super) struct Packers {
     /// Where adaptive packing is on its ladder.
     rung: AtomicUsize,
     trials: Trials,
+    backlog: Backlog,
     checks: Checks,
     stats: Arc<Stats>,
     packed: Sender<Packed>,
@@ -78,7 +80,8 @@ impl Packers {
             spare: BytesMut::new(),
         })?;
         let (rung, trials) = (AtomicUsize::new(0), Trials::new(Instant::now()));
-        Ok(Arc::new(Packers { team, packing, rung, trials, checks, stats, packed }))
+        let backlog = Backlog::new(threads, checks.foot_bytes);
+        Ok(Arc::new(Packers { team, packing, rung, trials, backlog, checks, stats, packed }))
     }
 
     /// From now on packing takes this step of the ladder, if it is adaptive; feet that wait for a thread do too.
@@ -100,6 +103,13 @@ impl Packers {
         self.trials.are_vain()
     }
 
+    /// Waits until few enough feet wait for a thread that one more should be read. (`--adapt` has rules of its own.)
+    pub(super) fn wait(&self) {
+        if self.packing != Packing::Adapt {
+            self.backlog.wait();
+        }
+    }
+
     /// Packs a foot: here if it only wants its check, else on one of the threads.
     pub(super) fn pack(self: &Arc<Packers>, raw: Raw) {
         if self.packing() == Packing::None || self.trials.skips(Instant::now()) {
@@ -108,10 +118,12 @@ impl Packers {
             return self.hand_on(Packed::new(raw, check, Codec::Raw, bytes));
         }
         self.stats.packing_feet.increment();
+        self.backlog.read();
         let packers = Arc::clone(self);
         self.team.spawn(move |thread| {
             let packed = thread.pack(raw, &packers);
             packers.stats.packing_feet.subtract(1);
+            packers.backlog.packed();
             packers.hand_on(packed);
         });
     }

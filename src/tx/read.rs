@@ -139,6 +139,7 @@ impl Reader {
             if !self.adapt()? {
                 return Ok(false);
             }
+            self.packers.wait();
             let Some(mut buffer) = self.pool.take() else { return Ok(false) };
             let (bytes, is_last) = match self.fill(&mut buffer)? {
                 Fill::Foot(bytes) => (bytes, false),
