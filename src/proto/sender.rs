@@ -10,6 +10,7 @@
 
 mod backlog;
 mod copies;
+mod flight;
 mod hear;
 mod least;
 mod path;
@@ -389,7 +390,7 @@ impl Sender {
         self.held_workers -= usize::from(path.is_held);
         self.retiring.remove(&worker);
         self.control.retain(|(to, _)| *to != worker);
-        for id in path.in_flight.into_keys() {
+        for id in path.in_flight.ids() {
             self.lose(id, worker);
         }
     }

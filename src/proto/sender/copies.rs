@@ -6,12 +6,20 @@ use super::Sender;
 use crate::foot::FootHeader;
 use crate::proto::WorkerId;
 
+/// Where a copy is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Copy {
+    pub(super) worker: WorkerId,
+    /// Its number on that connection: see [`super::flight`].
+    pub(super) number: u64,
+}
+
 /// A foot that was offered and is not acked.
 #[derive(Debug)]
 pub(super) struct Foot {
     pub(super) header: FootHeader,
     /// Where it is in flight; the second is a reinjection.
-    pub(super) copies: [Option<WorkerId>; 2],
+    pub(super) copies: [Option<Copy>; 2],
     pub(super) was_sent: bool,
     /// A copy of it has gone to the kernel whole.
     pub(super) is_written: bool,
@@ -40,8 +48,8 @@ impl Sender {
         let Some(foot) = self.foot_mut(id) else { return };
         match foot.copies {
             // The copy that is left is the first again: it may get a second one.
-            [Some(first), second] if first == worker => foot.copies = [second, None],
-            [first, Some(second)] if second == worker => foot.copies = [first, None],
+            [Some(first), second] if first.worker == worker => foot.copies = [second, None],
+            [first, Some(second)] if second.worker == worker => foot.copies = [first, None],
             _ => {}
         }
         if foot.copies == [None; 2] {

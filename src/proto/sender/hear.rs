@@ -90,8 +90,8 @@ impl Sender {
         self.held_feet -= 1;
         self.written_feet += u64::from(!foot.is_written); // it has gone out, though that was not told yet
         let bytes = u64::from(foot.header.packed_bytes);
-        for worker in foot.copies.into_iter().flatten() {
-            self.change(worker, |path| path.settled(id, bytes));
+        for copy in foot.copies.into_iter().flatten() {
+            self.change(copy.worker, |path| path.settled(copy.number, bytes));
         }
         if self.lost.remove(&id) {
             self.backlog_bytes -= bytes;
@@ -105,16 +105,16 @@ impl Sender {
         }
         let Some(foot) = self.foot_mut(id) else { return };
         let (copies, bytes) = (foot.copies, u64::from(foot.header.packed_bytes));
-        if !copies.contains(&Some(worker)) {
+        if !copies.iter().flatten().any(|copy| copy.worker == worker) {
             return;
         }
         let was_written = std::mem::take(&mut foot.is_written);
         self.written_feet -= u64::from(was_written);
         self.counts.nacked_feet += 1;
         // The other copy, too: one that came in while this one was being checked was read past.
-        for worker in copies.into_iter().flatten() {
-            self.change(worker, |path| path.settled(id, bytes));
-            self.lose(id, worker);
+        for copy in copies.into_iter().flatten() {
+            self.change(copy.worker, |path| path.settled(copy.number, bytes));
+            self.lose(id, copy.worker);
         }
         self.let_go();
     }

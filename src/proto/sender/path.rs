@@ -2,12 +2,13 @@
 //!
 //! Estimates only. Does not decide anything: see [`super::schedule`]; nor add up: see [`super::survey`].
 
+use super::flight::{Flight, Sent};
 use super::ready::Asking;
 use super::schedule::UNKNOWN;
 use super::survey::Share;
 use crate::proto::frame::Ack;
 use crate::proto::{LinkId, WorkerId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Rates are measured over at least this long, so that acks that come in one bundle do not count
@@ -33,8 +34,8 @@ pub(super) struct Path {
     pub(super) link: LinkId,
     /// Its number among those that are up; another may have had it before.
     pub(super) place: usize,
-    /// Feet sent on it and not acked, each with when, and its end among the payload bytes sent on it.
-    pub(super) in_flight: BTreeMap<u64, (Instant, u64)>,
+    /// Feet sent on it and not acked.
+    pub(super) in_flight: Flight,
     /// Wire bytes of those feet.
     pub(super) in_flight_bytes: u64,
     /// Feet handed over that are not yet with the kernel, in the order in which they go there.
@@ -78,7 +79,7 @@ impl Path {
         Path {
             link,
             place,
-            in_flight: BTreeMap::new(),
+            in_flight: Flight::default(),
             in_flight_bytes: 0,
             unwritten: VecDeque::new(),
             is_held: false,
@@ -111,7 +112,7 @@ impl Path {
         self.foot_time = self.time_for(u64::from(foot_bytes));
         // A foot that was acked another way is still on its way here.
         let all = self.has_more_to_come().then_some((self.last_sent, self.sent_bytes));
-        let next = self.in_flight.values().next().copied().or(all);
+        let next = self.in_flight.first().map(|sent| (sent.at, sent.end)).or(all);
         self.next_due = next.and_then(|(at, end)| self.arrives(at, end));
         // Of which nothing is known, it is not tried again before it is.
         let untried = if self.in_flight.is_empty() { UNKNOWN } else { Duration::MAX };
@@ -179,11 +180,11 @@ impl Path {
         self.is_held && !self.unwritten.is_empty()
     }
 
-    /// When foot `id`, in flight here, should be acked, by all that is known now; `None` while it is not
-    /// known how fast this path is.
-    pub(super) fn due(&self, id: u64) -> Option<Instant> {
-        let (at, end) = *self.in_flight.get(&id)?;
-        self.arrives(at, end)
+    /// When the foot of this number, in flight here, should be acked, by all that is known now; `None` while it is
+    /// not known how fast this path is.
+    pub(super) fn due(&self, number: u64) -> Option<Instant> {
+        let sent = self.in_flight.get(number)?;
+        self.arrives(sent.at, sent.end)
     }
 
     /// When its next foot should have been acked, if that is longer ago than `grace`, which is for what
@@ -208,7 +209,8 @@ impl Path {
         self.rate.map(|rate| seconds(bytes, rate))
     }
 
-    pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) {
+    /// Foot `id` is handed to it; its number in flight.
+    pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) -> u64 {
         if self.sent_bytes == self.arrived_bytes {
             self.last_advance = now;
             // The way there and back is not the link's speed.
@@ -216,15 +218,16 @@ impl Path {
             self.sample_bytes = 0;
         }
         self.sent_bytes += bytes;
-        self.in_flight.insert(id, (now, self.sent_bytes));
+        let number = self.in_flight.push(Sent { id, at: now, end: self.sent_bytes });
         self.in_flight_bytes += bytes;
         self.unwritten.push_back(id);
         self.last_sent = now;
+        number
     }
 
-    /// Foot `id` is acked or given up: it no longer counts as on the way here, whatever of it still is.
-    pub(super) fn settled(&mut self, id: u64, bytes: u64) {
-        if self.in_flight.remove(&id).is_some() {
+    /// The foot of this number is acked or given up: it no longer counts as on the way here, whatever of it still is.
+    pub(super) fn settled(&mut self, number: u64, bytes: u64) {
+        if self.in_flight.remove(number) {
             self.in_flight_bytes -= bytes;
         }
     }

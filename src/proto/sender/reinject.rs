@@ -61,7 +61,7 @@ impl Sender {
         let [Some(holder), None] = foot.copies else { return Rescue::Never };
         let bytes = u64::from(foot.header.packed_bytes);
         self.look_round(now);
-        let held = &self.workers[&holder];
+        let held = &self.workers[&holder.worker];
         if held.waits_for_turn() {
             return Rescue::Never; // another would wait as long
         }
@@ -70,7 +70,7 @@ impl Sender {
         let others = links.flat_map(|(_, condition)| {
             let rescuers = condition.rescuers.into_iter().flatten().map(|rescuer| rescuer.worker);
             rescuers
-                .filter(|worker| *worker != holder)
+                .filter(|worker| *worker != holder.worker)
                 .map(|worker| condition.rescuer(now, worker, &self.workers[&worker], bytes))
         });
         let Some(Rescuer { time, is_busy, worker, .. }) = others.min() else {
@@ -82,7 +82,7 @@ impl Sender {
         }
         let is_sibling = self.workers[&worker].link == held.link;
         let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN };
-        let due = held.due(id).unwrap_or_else(unknown) + LATE;
+        let due = held.due(holder.number).unwrap_or_else(unknown) + LATE;
         // What is late already is expected to take as long again as it is late.
         let expected = due.max(now + now.saturating_duration_since(due));
         if now + time + LATE < expected {

@@ -6,6 +6,7 @@
 //! first ([`super::spill`]), what gets a second copy ([`super::reinject`]), nor how estimates come about
 //! ([`super::path`]).
 
+use super::copies::Copy;
 use super::path::seconds;
 use super::survey::MOMENT;
 use super::{Event, Sender};
@@ -223,11 +224,13 @@ impl Sender {
         if now - path.last_sent < PROBE {
             self.passed_over.remove(&path.link); // a probe once in a while is not yet use
         }
-        let free = foot.copies.iter_mut().find(|copy| copy.is_none());
-        *free.expect("a foot with two copies is never dispatched") = Some(worker);
-        self.sent_feet = self.sent_feet.max(id + 1);
         let header = foot.header;
-        self.change(worker, |path| path.sent(now, id, bytes));
+        let mut number = 0;
+        self.change(worker, |path| number = path.sent(now, id, bytes));
+        let foot = self.feet[place].as_mut()?;
+        let free = foot.copies.iter_mut().find(|copy| copy.is_none());
+        *free.expect("a foot with two copies is never dispatched") = Some(Copy { worker, number });
+        self.sent_feet = self.sent_feet.max(id + 1);
         Some((worker, header))
     }
 }
