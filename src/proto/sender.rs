@@ -21,6 +21,7 @@ mod schedule;
 mod silence;
 mod spill;
 mod survey;
+mod workers;
 
 use super::frame::{Abort, Done, End, Frame, Ping};
 use super::liveness::{Liveness, Pace};
@@ -36,6 +37,7 @@ use schedule::PassedOver;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use survey::{Share, Survey};
+use workers::{Seat, Workers};
 
 /// What a [`Sender`] is told once.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +145,9 @@ pub struct Sender {
     liveness: Liveness,
     /// Feet from `base` on, `None` until offered.
     feet: VecDeque<Option<Foot>>,
+    /// Their headers, apart: each is wanted when its foot goes out, while the rest of a foot is touched at every word of
+    /// it, and of a hundred thousand feet only so much is in a cache.
+    headers: VecDeque<Option<FootHeader>>,
     /// Every foot below this number is acked.
     base: u64,
     acked: Ranges,
@@ -164,18 +169,16 @@ pub struct Sender {
     limit: u64,
     /// The window as the receiver has shown it: the widest distance of limit and cumulative ack.
     window_feet: u64,
-    workers: BTreeMap<WorkerId, Path>,
+    workers: Workers,
     /// Those that have changed since they were last reckoned.
-    changed: Vec<WorkerId>,
+    changed: Vec<Seat>,
     /// Those that get no more feet.
     retiring: BTreeSet<WorkerId>,
     /// What the workers of each link that is up come to, and what all do.
     links: BTreeMap<LinkId, Share>,
     total: Share,
-    /// How soon a foot would arrive on each of those that may be waited for, at its [`Path::place`].
+    /// How soon a foot would arrive on each of those that may be waited for, at its place.
     quickness: Least<Quickness>,
-    /// Places that connections have left.
-    free_places: Vec<usize>,
     /// When it was last looked who is overdue.
     looked_for_overdue: Instant,
     survey: Survey,
@@ -217,6 +220,7 @@ impl Sender {
             config,
             liveness: Liveness::new(config.patience, config.pace, now),
             feet: VecDeque::new(),
+            headers: VecDeque::new(),
             base: 0,
             acked: Ranges::default(),
             unsent: BTreeSet::new(),
@@ -229,13 +233,12 @@ impl Sender {
             written_feet: 0,
             limit: 0,
             window_feet: 0,
-            workers: BTreeMap::new(),
+            workers: Workers::default(),
             changed: Vec::new(),
             retiring: BTreeSet::new(),
             links: BTreeMap::new(),
             total: Share::default(),
             quickness: Least::new(),
-            free_places: Vec::new(),
             looked_for_overdue: now,
             survey: Survey::new(now),
             ready: Ready::default(),
@@ -266,21 +269,22 @@ impl Sender {
     pub fn offer(&mut self, header: FootHeader) {
         let place = (header.id - self.base) as usize; // the owner holds its buffer: a bounded number
         if self.feet.len() <= place {
-            self.feet.resize_with(place + 1, || None);
+            self.feet.resize(place + 1, None);
+            self.headers.resize(place + 1, None);
         }
         assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
         self.offered_bytes += u64::from(header.raw_bytes);
         self.unsent.insert(header.id);
         self.held_feet += 1;
-        self.feet[place] = Some(Foot::new(header));
+        self.feet[place] = Some(Foot::new(header.packed_bytes));
+        self.headers[place] = Some(header);
     }
 
     /// There are no more feet than these.
     pub fn finish(&mut self, end: End) {
         self.end = Some(end);
-        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
-        self.control.extend(workers.into_iter().map(|worker| (worker, Frame::End(end))));
+        self.control.extend(self.workers.ids().map(|worker| (worker, Frame::End(end))));
     }
 
     /// Gives up and tells the other end; what is queued for it stays queued. It may have been delivered by then,
@@ -288,7 +292,7 @@ impl Sender {
     pub fn abort(&mut self, code: u8, reason: &str) {
         (self.over, self.gave_up) = (true, !self.over);
         let frame = Frame::Abort(Abort { code, reason: reason.to_owned() });
-        self.control.extend(self.workers.keys().map(|&worker| (worker, frame.clone())));
+        self.control.extend(self.workers.ids().map(|worker| (worker, frame.clone())));
     }
 
     /// Something happened.
@@ -299,10 +303,10 @@ impl Sender {
             Input::Retire { worker } => self.retire(worker),
             Input::Written { worker } => self.handle_written(worker),
             Input::Held { worker, is_held } => {
-                if let Some(path) = self.workers.get(&worker) {
-                    self.held_workers -= usize::from(path.is_held);
+                if let Some(seat) = self.workers.seat(worker) {
+                    self.held_workers -= usize::from(self.workers[seat].is_held);
                     self.held_workers += usize::from(is_held);
-                    self.change(worker, |path| path.is_held = is_held);
+                    self.change(seat, |path| path.is_held = is_held);
                 }
             }
             Input::Frame { worker, frame } => self.handle_frame(now, worker, frame),
@@ -326,7 +330,7 @@ impl Sender {
         }
         if self.liveness.take_heartbeat(now) {
             self.close_dead(now);
-            let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+            let workers: Vec<WorkerId> = self.workers.ids().collect();
             for worker in workers {
                 self.greet(now, worker);
             }
@@ -380,8 +384,7 @@ impl Sender {
     }
 
     fn handle_up(&mut self, now: Instant, worker: WorkerId, link: LinkId, rtt: Duration) {
-        let place = self.free_places.pop().unwrap_or(self.workers.len());
-        self.enter(worker, Path::new(link, place, rtt, now));
+        self.enter(worker, Path::new(link, rtt, now));
         self.greet(now, worker);
     }
 
@@ -407,7 +410,8 @@ impl Sender {
     pub(super) fn ping(&mut self, now: Instant, worker: WorkerId, window_blocked: bool) -> Ping {
         let token = self.next_token;
         self.next_token = token.checked_add(1).unwrap_or(1);
-        if let Some(path) = self.workers.get_mut(&worker) {
+        let path = self.workers.seat(worker).and_then(|seat| self.workers.get_mut(seat));
+        if let Some(path) = path {
             path.pinged(now, token);
         }
         Ping { token, sent_feet: self.different_feet, window_blocked }

@@ -3,6 +3,7 @@
 //! Whatever it says, the sender stays sound: what cannot be true closes the connection, or ends the
 //! stream. Does not decide where feet go: see [`super::schedule`].
 
+use super::workers::Seat;
 use super::{Event, Sender};
 use crate::proto::frame::{Ack, Done, Frame};
 use crate::proto::{Failure, WorkerId};
@@ -11,13 +12,14 @@ use std::time::Instant;
 
 impl Sender {
     pub(super) fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
-        let Some(path) = self.workers.get_mut(&worker) else { return };
+        let Some(seat) = self.workers.seat(worker) else { return };
+        let Some(path) = self.workers.get_mut(seat) else { return };
         path.last_heard = now;
         if self.over && !(self.gave_up && matches!(frame, Frame::Done(_))) {
             return;
         }
         match frame {
-            Frame::Ack(ack) => self.handle_ack(now, worker, &ack),
+            Frame::Ack(ack) => self.handle_ack(now, seat, &ack),
             Frame::Nack { id } => self.handle_nack(worker, id),
             Frame::Done(done) => self.handle_done(worker, done),
             Frame::Abort(abort) => self.fail(Failure::Aborted(abort)),
@@ -28,7 +30,8 @@ impl Sender {
         }
     }
 
-    fn handle_ack(&mut self, now: Instant, worker: WorkerId, ack: &Ack) {
+    fn handle_ack(&mut self, now: Instant, seat: Seat, ack: &Ack) {
+        let worker = seat.worker;
         let ends = ack.ranges.iter().map(|range| range.end);
         if ends.fold(ack.cumulative, u64::max) > self.sent_feet {
             return self.close(worker, "it acknowledged a foot that was never sent");
@@ -39,7 +42,7 @@ impl Sender {
         let Some(window_feet) = ack.limit.checked_sub(ack.cumulative) else {
             return self.close(worker, "it set its limit below what it has");
         };
-        self.change(worker, |path| path.heard_ack(now, ack));
+        self.change(seat, |path| path.heard_ack(now, ack));
         self.limit = self.limit.max(ack.limit);
         self.window_feet = self.window_feet.max(window_feet);
         if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
@@ -79,7 +82,9 @@ impl Sender {
             self.settle(id);
         }
         let base = self.acked.first_gap_at_or_after(self.base);
-        self.feet.drain(..(base - self.base) as usize); // all of them were sent, so they are there
+        let settled = ..(base - self.base) as usize;
+        self.feet.drain(settled); // all of them were sent, so they are there
+        self.headers.drain(settled);
         self.base = base;
         self.acked.remove_below(base);
     }
@@ -89,9 +94,9 @@ impl Sender {
         let Some(foot) = self.feet[(id - self.base) as usize].take() else { return };
         self.held_feet -= 1;
         self.written_feet += u64::from(!foot.is_written); // it has gone out, though that was not told yet
-        let bytes = u64::from(foot.header.packed_bytes);
-        for copy in foot.copies.into_iter().flatten() {
-            self.change(copy.worker, |path| path.settled(copy.number, bytes));
+        let bytes = u64::from(foot.packed_bytes);
+        for carrier in foot.copies.into_iter().flatten() {
+            self.change(carrier.seat, |path| path.settled(carrier.number, bytes));
         }
         if self.lost.remove(&id) {
             self.backlog_bytes -= bytes;
@@ -104,17 +109,17 @@ impl Sender {
             return self.close(worker, "it refused a foot that was never sent");
         }
         let Some(foot) = self.foot_mut(id) else { return };
-        let (copies, bytes) = (foot.copies, u64::from(foot.header.packed_bytes));
-        if !copies.iter().flatten().any(|copy| copy.worker == worker) {
+        let (copies, bytes) = (foot.copies, u64::from(foot.packed_bytes));
+        if !copies.iter().flatten().any(|carrier| carrier.seat.worker == worker) {
             return;
         }
         let was_written = std::mem::take(&mut foot.is_written);
         self.written_feet -= u64::from(was_written);
         self.counts.nacked_feet += 1;
         // The other copy, too: one that came in while this one was being checked was read past.
-        for copy in copies.into_iter().flatten() {
-            self.change(copy.worker, |path| path.settled(copy.number, bytes));
-            self.lose(id, copy.worker);
+        for carrier in copies.into_iter().flatten() {
+            self.change(carrier.seat, |path| path.settled(carrier.number, bytes));
+            self.lose(id, carrier.seat.worker);
         }
         self.let_go();
     }
@@ -140,7 +145,7 @@ impl Sender {
         let fresh = self.acked.insert(self.base..end.feet);
         self.settle_all(fresh);
         self.written_bytes = done.bytes;
-        self.control.extend(self.workers.keys().map(|&worker| (worker, Frame::DoneAck)));
+        self.control.extend(self.workers.ids().map(|worker| (worker, Frame::DoneAck)));
         self.events.push_back(Event::Delivered(done));
     }
 

@@ -6,8 +6,9 @@ use super::flight::{Flight, Sent};
 use super::ready::Asking;
 use super::schedule::UNKNOWN;
 use super::survey::Share;
+use super::workers::Seat;
+use crate::proto::LinkId;
 use crate::proto::frame::Ack;
-use crate::proto::{LinkId, WorkerId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -26,14 +27,12 @@ const QUICK_FOOT: Duration = Duration::from_millis(50);
 const LONG_NANOS: f64 = 1e18;
 
 /// How soon a full foot would arrive, and where: the less the better.
-pub(super) type Quickness = (Duration, WorkerId);
+pub(super) type Quickness = (Duration, Seat);
 
 /// One connection as the sender sees it.
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) link: LinkId,
-    /// Its number among those that are up; another may have had it before.
-    pub(super) place: usize,
     /// Feet sent on it and not acked.
     pub(super) in_flight: Flight,
     /// Wire bytes of those feet.
@@ -60,6 +59,8 @@ pub(super) struct Path {
     sent_bytes: u64,
     arrived_bytes: u64,
     rate: Option<u64>,
+    /// What a byte takes at that rate: asked for many times for each time that the rate changes, and dividing is slow.
+    nanos_a_byte: f64,
     sample_start: Instant,
     sample_bytes: u64,
     /// Something has changed since the last [`Path::reckon`].
@@ -75,10 +76,9 @@ pub(super) struct Path {
 }
 
 impl Path {
-    pub(super) fn new(link: LinkId, place: usize, rtt: Duration, now: Instant) -> Path {
+    pub(super) fn new(link: LinkId, rtt: Duration, now: Instant) -> Path {
         Path {
             link,
-            place,
             in_flight: Flight::default(),
             in_flight_bytes: 0,
             unwritten: VecDeque::new(),
@@ -94,6 +94,7 @@ impl Path {
             sent_bytes: 0,
             arrived_bytes: 0,
             rate: None,
+            nanos_a_byte: 0.0,
             sample_start: now,
             sample_bytes: 0,
             has_changed: false,
@@ -105,8 +106,8 @@ impl Path {
         }
     }
 
-    /// Draws the conclusions from what has changed; its place is that of `worker`.
-    pub(super) fn reckon(&mut self, worker: WorkerId, foot_bytes: u32) {
+    /// Draws the conclusions from what has changed; its seat is this one.
+    pub(super) fn reckon(&mut self, seat: Seat, foot_bytes: u32) {
         self.has_changed = false;
         self.share = self.share();
         self.foot_time = self.time_for(u64::from(foot_bytes));
@@ -116,7 +117,7 @@ impl Path {
         self.next_due = next.and_then(|(at, end)| self.arrives(at, end));
         // Of which nothing is known, it is not tried again before it is.
         let untried = if self.in_flight.is_empty() { UNKNOWN } else { Duration::MAX };
-        let place = (self.link, self.foot_time.unwrap_or(untried), worker);
+        let place = (self.link, self.foot_time.unwrap_or(untried), seat);
         let asks = !self.retires && self.unwritten.len() < self.unwritten_limit();
         self.asking = asks.then_some(place);
     }
@@ -140,8 +141,8 @@ impl Path {
     }
 
     /// How soon a foot would be there if it may be waited for; `None` while that is not known.
-    pub(super) fn quickness(&self, worker: WorkerId) -> Option<Quickness> {
-        self.foot_time.filter(|_| self.is_timely()).map(|time| (time, worker))
+    pub(super) fn quickness(&self, seat: Seat) -> Option<Quickness> {
+        self.foot_time.filter(|_| self.is_timely()).map(|time| (time, seat))
     }
 
     /// Delivery rate in bytes a second; 0 while it is not known.
@@ -182,7 +183,7 @@ impl Path {
 
     /// When the foot of this number, in flight here, should be acked, by all that is known now; `None` while it is
     /// not known how fast this path is.
-    pub(super) fn due(&self, number: u64) -> Option<Instant> {
+    pub(super) fn due(&self, number: u32) -> Option<Instant> {
         let sent = self.in_flight.get(number)?;
         self.arrives(sent.at, sent.end)
     }
@@ -206,11 +207,11 @@ impl Path {
     }
 
     fn serialise(&self, bytes: u64) -> Option<Duration> {
-        self.rate.map(|rate| seconds(bytes, rate))
+        self.rate.map(|_| nanos(bytes as f64 * self.nanos_a_byte))
     }
 
     /// Foot `id` is handed to it; its number in flight.
-    pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) -> u64 {
+    pub(super) fn sent(&mut self, now: Instant, id: u64, bytes: u64) -> u32 {
         if self.sent_bytes == self.arrived_bytes {
             self.last_advance = now;
             // The way there and back is not the link's speed.
@@ -226,7 +227,7 @@ impl Path {
     }
 
     /// The foot of this number is acked or given up: it no longer counts as on the way here, whatever of it still is.
-    pub(super) fn settled(&mut self, number: u64, bytes: u64) {
+    pub(super) fn settled(&mut self, number: u32, bytes: u64) {
         if self.in_flight.remove(number) {
             self.in_flight_bytes -= bytes;
         }
@@ -247,7 +248,9 @@ impl Path {
 
     /// It is not as fast as it was, and nobody should wait for it.
     pub(super) fn slow_down(&mut self) {
-        self.rate = self.rate.map(|rate| (rate / 2).max(1));
+        if let Some(rate) = self.rate {
+            self.set_rate(rate / 2);
+        }
     }
 
     pub(super) fn pinged(&mut self, now: Instant, token: u32) {
@@ -285,13 +288,19 @@ impl Path {
             return;
         }
         let seconds = time.as_secs_f64().max(1e-6);
-        let sample = ((self.sample_bytes as f64 / seconds) as u64).max(1);
-        self.rate = Some(match self.rate {
-            Some(rate) => (rate / 4 * 3 + sample / 4).max(1),
+        let sample = (self.sample_bytes as f64 / seconds) as u64;
+        self.set_rate(match self.rate {
+            Some(rate) => rate / 4 * 3 + sample / 4,
             None => sample,
         });
         self.sample_start = now;
         self.sample_bytes = 0;
+    }
+
+    /// From now on it delivers this many bytes a second; one at least.
+    fn set_rate(&mut self, rate: u64) {
+        let rate = rate.max(1);
+        (self.rate, self.nanos_a_byte) = (Some(rate), 1e9 / rate as f64);
     }
 
     fn sampled_rtt(&mut self, now: Instant, rtt: Duration) {
@@ -311,5 +320,9 @@ impl Path {
 
 /// How long `bytes` take at this rate; very long at none.
 pub(super) fn seconds(bytes: u64, bytes_per_second: u64) -> Duration {
-    Duration::from_nanos((bytes as f64 / bytes_per_second as f64 * 1e9).min(LONG_NANOS) as u64)
+    nanos(bytes as f64 / bytes_per_second as f64 * 1e9)
+}
+
+fn nanos(nanos: f64) -> Duration {
+    Duration::from_nanos(nanos.min(LONG_NANOS) as u64)
 }

@@ -4,7 +4,8 @@
 //! where it will not do, those that would carry a foot the soonest: so however many ask, few need to be
 //! looked at. Does not know what is asked for, nor who gets it.
 
-use crate::proto::{LinkId, WorkerId};
+use super::workers::Seat;
+use crate::proto::LinkId;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
@@ -14,12 +15,12 @@ use std::time::Duration;
 const QUICKEST: usize = 4;
 
 /// The place of a worker that asks: its link, and how soon a full foot would arrive.
-pub(super) type Asking = (LinkId, Duration, WorkerId);
+pub(super) type Asking = (LinkId, Duration, Seat);
 
 /// Those that ask, by link, and then in either order.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    by_number: BTreeSet<(LinkId, WorkerId)>,
+    by_number: BTreeSet<(LinkId, Seat)>,
     by_time: BTreeSet<Asking>,
 }
 
@@ -29,16 +30,16 @@ impl Ready {
         if from == to {
             return;
         }
-        if let Some((link, time, worker)) = from {
-            self.by_time.remove(&(link, time, worker));
+        if let Some((link, time, seat)) = from {
+            self.by_time.remove(&(link, time, seat));
             if to.is_none() {
-                self.by_number.remove(&(link, worker));
+                self.by_number.remove(&(link, seat));
             }
         }
-        if let Some((link, time, worker)) = to {
-            self.by_time.insert((link, time, worker));
+        if let Some((link, time, seat)) = to {
+            self.by_time.insert((link, time, seat));
             if from.is_none() {
-                self.by_number.insert((link, worker));
+                self.by_number.insert((link, seat));
             }
         }
     }
@@ -48,20 +49,20 @@ impl Ready {
     }
 
     /// The first worker of the most preferred link of which any asks.
-    pub(super) fn first(&self) -> Option<(LinkId, WorkerId)> {
+    pub(super) fn first(&self) -> Option<(LinkId, Seat)> {
         self.by_number.first().copied()
     }
 
     /// The same of the links after this one.
-    pub(super) fn first_after(&self, link: LinkId) -> Option<(LinkId, WorkerId)> {
-        let from = Excluded((link, WorkerId(u32::MAX)));
+    pub(super) fn first_after(&self, link: LinkId) -> Option<(LinkId, Seat)> {
+        let from = Excluded((link, Seat::LAST));
         self.by_number.range((from, Unbounded)).next().copied()
     }
 
     /// Those of this link that would carry a foot the soonest.
-    pub(super) fn quickest(&self, link: LinkId) -> [Option<WorkerId>; QUICKEST] {
-        let from = (link, Duration::ZERO, WorkerId(0));
+    pub(super) fn quickest(&self, link: LinkId) -> [Option<Seat>; QUICKEST] {
+        let from = (link, Duration::ZERO, Seat::FIRST);
         let mut of_link = self.by_time.range(from..).take_while(|(on, ..)| *on == link);
-        std::array::from_fn(|_| of_link.next().map(|(.., worker)| *worker))
+        std::array::from_fn(|_| of_link.next().map(|(.., seat)| *seat))
     }
 }

@@ -6,6 +6,7 @@
 use super::Sender;
 use super::schedule::{LATE, UNKNOWN};
 use super::survey::Rescuer;
+use super::workers::Seat;
 use crate::foot::FootHeader;
 use crate::proto::WorkerId;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ const LAST_FEET: usize = 32;
 
 /// Whether a foot gets a second copy.
 enum Rescue {
-    Now(WorkerId),
+    Now(Seat),
     /// Nor earlier than then, if nothing else happens.
     NotBefore(Instant),
     /// Nobody could have it there sooner, as things stand.
@@ -40,9 +41,9 @@ impl Sender {
         for place in 0..feet {
             let id = self.base + place as u64;
             match self.rescuer(now, id, place > 0) {
-                Rescue::Now(worker) => {
+                Rescue::Now(seat) => {
                     self.counts.reinjected_feet += 1;
-                    return self.dispatch(now, worker, id);
+                    return self.dispatch(now, seat, id);
                 }
                 Rescue::NotBefore(at) => {
                     let at = at.max(now + Duration::from_millis(1));
@@ -59,34 +60,34 @@ impl Sender {
     fn rescuer(&mut self, now: Instant, id: u64, from_elsewhere: bool) -> Rescue {
         let Some(foot) = self.foot_mut(id) else { return Rescue::Never };
         let [Some(holder), None] = foot.copies else { return Rescue::Never };
-        let bytes = u64::from(foot.header.packed_bytes);
+        let bytes = u64::from(foot.packed_bytes);
         self.look_round(now);
-        let held = &self.workers[&holder.worker];
+        let held = &self.workers[holder.seat];
         if held.waits_for_turn() {
             return Rescue::Never; // another would wait as long
         }
         let links = self.survey.links.iter();
         let links = links.filter(|(link, _)| !(from_elsewhere && **link == held.link));
         let others = links.flat_map(|(_, condition)| {
-            let rescuers = condition.rescuers.into_iter().flatten().map(|rescuer| rescuer.worker);
+            let rescuers = condition.rescuers.into_iter().flatten().map(|rescuer| rescuer.seat);
             rescuers
-                .filter(|worker| *worker != holder.worker)
-                .map(|worker| condition.rescuer(now, worker, &self.workers[&worker], bytes))
+                .filter(|seat| *seat != holder.seat)
+                .map(|seat| condition.rescuer(now, seat, &self.workers[seat], bytes))
         });
-        let Some(Rescuer { time, is_busy, worker, .. }) = others.min() else {
+        let Some(Rescuer { time, is_busy, seat, .. }) = others.min() else {
             return Rescue::Never;
         };
         if is_busy {
             // It asks as soon as it is free; by then at the latest, unless it stands still.
             return Rescue::NotBefore(now + time.max(LATE));
         }
-        let is_sibling = self.workers[&worker].link == held.link;
+        let is_sibling = self.workers[seat].link == held.link;
         let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN };
         let due = held.due(holder.number).unwrap_or_else(unknown) + LATE;
         // What is late already is expected to take as long again as it is late.
         let expected = due.max(now + now.saturating_duration_since(due));
         if now + time + LATE < expected {
-            Rescue::Now(worker)
+            Rescue::Now(seat)
         } else {
             Rescue::NotBefore(due + time + LATE)
         }

@@ -9,11 +9,11 @@ use crate::proto::frame::Frame;
 impl Sender {
     /// This connection is not needed any more.
     pub(super) fn retire(&mut self, worker: WorkerId) {
-        if self.over || !self.workers.contains_key(&worker) {
+        let Some(seat) = self.workers.seat(worker).filter(|_| !self.over) else {
             return; // all are about to end, or it has just done so
-        }
+        };
         self.retiring.insert(worker);
-        self.withdraw(worker);
+        self.withdraw(seat);
         self.let_go();
     }
 
@@ -24,7 +24,8 @@ impl Sender {
             return; // as nearly always
         }
         let is_free = |worker: &&WorkerId| {
-            self.workers.get(worker).is_none_or(|path| path.in_flight.is_empty())
+            let seat = self.workers.seat(**worker);
+            seat.is_none_or(|seat| self.workers[seat].in_flight.is_empty())
         };
         let free: Vec<WorkerId> = self.retiring.iter().filter(is_free).copied().collect();
         for worker in free {

@@ -6,9 +6,10 @@
 //! first ([`super::spill`]), what gets a second copy ([`super::reinject`]), nor how estimates come about
 //! ([`super::path`]).
 
-use super::copies::Copy;
+use super::copies::Carrier;
 use super::path::seconds;
 use super::survey::MOMENT;
+use super::workers::Seat;
 use super::{Event, Sender};
 use crate::foot::FootHeader;
 use crate::proto::frame::Frame;
@@ -59,44 +60,44 @@ impl Sender {
         self.reckon();
         self.note_waiting(now);
         if let Some(&id) = self.lost.first() {
-            let worker = self.choose(now, id, false)?;
+            let seat = self.choose(now, id, false)?;
             self.lost.remove(&id);
             self.counts.resent_feet += 1;
-            return self.dispatch(now, worker, id);
+            return self.dispatch(now, seat, id);
         }
         if let Some(&id) = self.unsent.first()
             && id < self.limit
         {
-            let Some(worker) = self.choose(now, id, true) else {
+            let Some(seat) = self.choose(now, id, true) else {
                 let spills_at = self.spills_at().filter(|at| *at > now);
                 self.look_again_at = spills_at.into_iter().chain(self.quickest_until(now)).min();
                 return None;
             };
             self.unsent.remove(&id);
-            return self.dispatch(now, worker, id);
+            return self.dispatch(now, seat, id);
         }
         self.reinject(now)
     }
 
     /// The first ready worker that may take foot `id`. A foot that is waited for is never `patient`.
-    fn choose(&mut self, now: Instant, id: u64, patient: bool) -> Option<WorkerId> {
+    fn choose(&mut self, now: Instant, id: u64, patient: bool) -> Option<Seat> {
         let first = self.first_link();
         self.note_overdue(now);
         self.spills |= self.spills_at().is_some_and(|at| at <= now);
         let mut asks = self.ready.first();
         let mut passed_over = false;
-        while let Some((link, worker)) = asks {
+        while let Some((link, seat)) = asks {
             // The first link keeps up, unless it was the one that asked, and was passed over.
             if patient && Some(link) != first && !self.spills && !passed_over {
                 break;
             }
-            if !patient || self.may_take(now, worker, id) {
-                return Some(worker);
+            if !patient || self.may_take(now, seat, id) {
+                return Some(seat);
             }
             let quickest = self.ready.quickest(link).into_iter().flatten();
-            let mut quickest = quickest.filter(|other| *other != worker);
-            if let Some(worker) = quickest.find(|worker| self.may_take(now, *worker, id)) {
-                return Some(worker);
+            let mut quickest = quickest.filter(|other| *other != seat);
+            if let Some(seat) = quickest.find(|seat| self.may_take(now, *seat, id)) {
+                return Some(seat);
             }
             self.pass_over(now, link);
             passed_over = true;
@@ -108,21 +109,21 @@ impl Sender {
     /// Until when the quickest worker is waited for, if nothing is heard of it.
     fn quickest_until(&self, now: Instant) -> Option<Instant> {
         let (_, quickest) = self.quickness.least()?;
-        let at = self.workers[&quickest].overdue_at(LATE + MOMENT)?;
+        let at = self.workers[quickest].overdue_at(LATE + MOMENT)?;
         Some(at.max(now + MOMENT))
     }
 
     /// Whether new foot `id` may go to this worker; if not for the window's sake, that is noted.
-    fn may_take(&mut self, now: Instant, worker: WorkerId, id: u64) -> bool {
-        let verdict = self.judge(now, worker, id);
+    fn may_take(&mut self, now: Instant, seat: Seat, id: u64) -> bool {
+        let verdict = self.judge(now, seat, id);
         self.was_short = verdict == Verdict::WindowShort;
         self.window_is_short |= self.was_short;
         verdict == Verdict::Take
     }
 
     /// Whether new foot `id` should go to this worker rather than wait for another.
-    fn judge(&self, now: Instant, worker: WorkerId, id: u64) -> Verdict {
-        let path = &self.workers[&worker];
+    fn judge(&self, now: Instant, seat: Seat, id: u64) -> Verdict {
+        let path = &self.workers[seat];
         if self.workers.len() == 1 {
             return Verdict::Take;
         }
@@ -134,7 +135,7 @@ impl Sender {
             return Verdict::Take;
         }
         let Some(foot) = &self.feet[(id - self.base) as usize] else { return Verdict::Take };
-        let bytes = u64::from(foot.header.packed_bytes);
+        let bytes = u64::from(foot.packed_bytes);
         let Some(time) = path.time_for(bytes) else {
             let is_tried = !path.in_flight.is_empty() || self.is_tried(path.link);
             return if is_tried { Verdict::Late } else { Verdict::Take };
@@ -145,7 +146,7 @@ impl Sender {
         // It may be late, but only for a quicker one, or all would wait for one another; and not for one that
         // is overdue itself, whatever it was like before.
         let Some((_, quickest)) = self.quickness.least() else { return Verdict::Take };
-        let other = &self.workers[&quickest];
+        let other = &self.workers[quickest];
         let Some(others_time) = other.time_for(bytes).filter(|others_time| *others_time < time)
         else {
             return Verdict::Take;
@@ -194,28 +195,28 @@ impl Sender {
         if self.limit == 0 {
             return None; // it has not said yet how far its window is open
         }
-        let (_, worker) = self.ready.first()?;
-        let rtt = self.workers[&worker].rtt;
+        let (_, seat) = self.ready.first()?;
+        let rtt = self.workers[seat].rtt;
         let recently = |at: Instant| now < at + rtt.clamp(COMPLAINT, PROBE);
         let holds_back = next >= self.limit || std::mem::take(&mut self.window_is_short);
         if !holds_back || self.complained.is_some_and(recently) {
             return None;
         }
         self.complained = Some(now);
-        Some((worker, Frame::Ping(self.ping(now, worker, true))))
+        Some((seat.worker, Frame::Ping(self.ping(now, seat.worker, true))))
     }
 
-    /// Takes note that foot `id` goes out on `worker`.
+    /// Takes note that foot `id` goes out on this connection.
     pub(super) fn dispatch(
         &mut self,
         now: Instant,
-        worker: WorkerId,
+        seat: Seat,
         id: u64,
     ) -> Option<(WorkerId, FootHeader)> {
         let place = (id - self.base) as usize;
         let foot = self.feet[place].as_mut()?;
-        let path = self.workers.get(&worker)?;
-        let bytes = u64::from(foot.header.packed_bytes);
+        let path = self.workers.get(seat)?;
+        let bytes = u64::from(foot.packed_bytes);
         self.different_feet += u64::from(!foot.was_sent);
         foot.was_sent = true;
         if foot.copies == [None; 2] {
@@ -224,13 +225,13 @@ impl Sender {
         if now - path.last_sent < PROBE {
             self.passed_over.remove(&path.link); // a probe once in a while is not yet use
         }
-        let header = foot.header;
+        let header = self.headers[place]?;
         let mut number = 0;
-        self.change(worker, |path| number = path.sent(now, id, bytes));
+        self.change(seat, |path| number = path.sent(now, id, bytes));
         let foot = self.feet[place].as_mut()?;
         let free = foot.copies.iter_mut().find(|copy| copy.is_none());
-        *free.expect("a foot with two copies is never dispatched") = Some(Copy { worker, number });
+        *free.expect("a foot with two copies is never dispatched") = Some(Carrier { seat, number });
         self.sent_feet = self.sent_feet.max(id + 1);
-        Some((worker, header))
+        Some((seat.worker, header))
     }
 }

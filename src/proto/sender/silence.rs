@@ -14,18 +14,20 @@ impl Sender {
     /// the sink nor the rate that they share is to blame, and expects less of those that do not move.
     pub(super) fn close_dead(&mut self, now: Instant) {
         let is_excused = |path: &Path| self.sink_blocked || path.waits_for_turn();
-        let excused = self.workers.values_mut().filter(|path| is_excused(path));
-        excused.for_each(|path| path.last_advance = now);
+        let excused = self.workers.iter().filter(|(_, path)| is_excused(path));
+        for seat in excused.map(|(seat, _)| seat).collect::<Vec<_>>() {
+            self.workers.get_mut(seat).expect("it is there").last_advance = now;
+        }
         let still = self.still_links(now);
         let free = self.free_links(now);
         let (mut slow, mut dead) = (Vec::new(), Vec::new());
-        for (&worker, path) in &self.workers {
+        for (seat, path) in self.workers.iter() {
             // Who has nothing to carry would not be quicker on a link on which nobody is.
             if path.stands_still(now) || still.contains(&path.link) {
-                slow.push(worker);
+                slow.push(seat);
             }
             if now - path.last_heard >= self.liveness.dead_after(path.rtt) {
-                dead.push((worker, "nothing was heard from it"));
+                dead.push((seat.worker, "nothing was heard from it"));
                 continue;
             }
             let elsewhere = elsewhere(path.link, &free);
@@ -36,11 +38,11 @@ impl Sender {
             }
             let stall = self.liveness.stall_after(path.rtt, elsewhere);
             if !path.in_flight.is_empty() && now - path.last_advance >= stall {
-                dead.push((worker, "it stands still"));
+                dead.push((seat.worker, "it stands still"));
             }
         }
-        for worker in slow {
-            self.change(worker, Path::slow_down);
+        for seat in slow {
+            self.change(seat, Path::slow_down);
         }
         for (worker, reason) in dead {
             self.close(worker, reason);

@@ -8,6 +8,7 @@
 use super::Sender;
 use super::path::{Path, seconds};
 use super::schedule::{LATE, UNKNOWN};
+use super::workers::Seat;
 use crate::proto::{LinkId, WorkerId};
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, SubAssign};
@@ -83,7 +84,7 @@ pub(super) struct Rescuer {
     pub(super) time: Duration,
     /// It has something to write.
     pub(super) is_busy: bool,
-    pub(super) worker: WorkerId,
+    pub(super) seat: Seat,
 }
 
 /// What the connections of a link say of it together: a second copy is for when one of them is late, and
@@ -106,19 +107,13 @@ impl Condition {
     }
 
     /// How good `path`, a connection of this link, is for a second copy of `bytes`.
-    pub(super) fn rescuer(
-        &self,
-        now: Instant,
-        worker: WorkerId,
-        path: &Path,
-        bytes: u64,
-    ) -> Rescuer {
+    pub(super) fn rescuer(&self, now: Instant, seat: Seat, path: &Path, bytes: u64) -> Rescuer {
         let is_late = self.may_be_dead() || path.overdue(now, LATE).is_some();
         Rescuer {
             is_late,
             time: self.time_on(path, bytes),
             is_busy: !path.unwritten.is_empty(),
-            worker,
+            seat,
         }
     }
 
@@ -135,21 +130,21 @@ impl Condition {
 impl Sender {
     /// Something about a connection changes. What follows from it is reckoned by [`Sender::reckon`], which all who
     /// ask call first: of what one ack changes, and one bundle of messages, each connection is reckoned once.
-    pub(super) fn change(&mut self, worker: WorkerId, change: impl FnOnce(&mut Path)) {
-        let Some(path) = self.workers.get_mut(&worker) else { return };
+    pub(super) fn change(&mut self, seat: Seat, change: impl FnOnce(&mut Path)) {
+        let Some(path) = self.workers.get_mut(seat) else { return };
         path.is_overdue = false; // unless that is the change, it will be found out again
         change(path);
         if !std::mem::replace(&mut path.has_changed, true) {
-            self.changed.push(worker);
+            self.changed.push(seat);
         }
     }
 
     /// Brings what is reckoned of all connections and their links up to date.
     pub(super) fn reckon(&mut self) {
-        while let Some(worker) = self.changed.pop() {
-            let Some(path) = self.workers.get_mut(&worker) else { continue };
+        while let Some(seat) = self.changed.pop() {
+            let Some(path) = self.workers.get_mut(seat) else { continue };
             let (share, asking) = (path.share, path.asking);
-            path.reckon(worker, self.config.foot_bytes);
+            path.reckon(seat, self.config.foot_bytes);
             if path.share != share {
                 for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
                     *sum += path.share;
@@ -157,7 +152,7 @@ impl Sender {
                 }
             }
             self.ready.moves(asking, path.asking);
-            self.quickness.set(path.place, path.quickness(worker));
+            self.quickness.set(seat.place as usize, path.quickness(seat));
             self.survey.changes = self.survey.changes.map(|changes| changes + 1);
         }
     }
@@ -167,17 +162,16 @@ impl Sender {
         for sum in [&mut self.total, self.links.entry(path.link).or_default()] {
             *sum += path.share;
         }
-        self.workers.insert(worker, path);
+        let seat = self.workers.insert(worker, path);
         self.survey.changes = None;
-        self.change(worker, |_| {});
+        self.change(seat, |_| {});
     }
 
     /// A connection is gone.
     pub(super) fn leave(&mut self, worker: WorkerId) -> Option<Path> {
-        let path = self.workers.remove(&worker)?;
+        let (seat, path) = self.workers.remove(worker)?;
         self.ready.moves(path.asking, None);
-        self.quickness.set(path.place, None);
-        self.free_places.push(path.place);
+        self.quickness.set(seat.place as usize, None);
         let link = self.links.entry(path.link).or_default();
         *link -= path.share;
         self.total -= path.share;
@@ -189,8 +183,8 @@ impl Sender {
     }
 
     /// A connection gets no more feet.
-    pub(super) fn withdraw(&mut self, worker: WorkerId) {
-        self.change(worker, |path| path.retires = true);
+    pub(super) fn withdraw(&mut self, seat: Seat) {
+        self.change(seat, |path| path.retires = true);
         self.survey.changes = None;
     }
 
@@ -201,9 +195,9 @@ impl Sender {
         }
         self.looked_for_overdue = now;
         let overdue = self.workers.iter().filter(|(_, path)| path.overdue(now, LATE).is_some());
-        let fresh = overdue.filter(|(_, path)| !path.is_overdue).map(|(&worker, _)| worker);
-        for worker in fresh.collect::<Vec<_>>() {
-            self.change(worker, |path| path.is_overdue = true);
+        let fresh = overdue.filter(|(_, path)| !path.is_overdue).map(|(seat, _)| seat);
+        for seat in fresh.collect::<Vec<_>>() {
+            self.change(seat, |path| path.is_overdue = true);
         }
         self.reckon();
     }
@@ -227,9 +221,9 @@ impl Sender {
             condition.last_arrival = condition.last_arrival.max(path.last_arrival);
         }
         let foot_bytes = u64::from(self.config.foot_bytes);
-        for (&worker, path) in self.workers.iter().filter(|(_, path)| !path.retires) {
+        for (seat, path) in self.workers.iter().filter(|(_, path)| !path.retires) {
             let condition = survey.links.entry(path.link).or_default();
-            let place = condition.rescuer(now, worker, path, foot_bytes);
+            let place = condition.rescuer(now, seat, path, foot_bytes);
             keep_two(&mut condition.rescuers, place);
         }
         survey
