@@ -58,9 +58,10 @@ impl Pool {
         }
     }
 
-    /// A buffer, if there is one now.
+    /// A buffer, if there is one now; `None` once the pool is closed.
     pub fn try_take(&self) -> Option<Buffer> {
-        self.buffer(&mut self.shared.lock())
+        let mut state = self.shared.lock();
+        if state.closed { None } else { self.buffer(&mut state) }
     }
 
     /// Whoever waits for a buffer, now or later, gets none.
@@ -193,5 +194,6 @@ mod tests {
         assert!(waiter.join().expect("it does not panic"));
         pool.close();
         assert!(pool.take().is_none());
+        assert!(pool.try_take().is_none());
     }
 }

@@ -101,7 +101,7 @@ pub struct Stats {
     /// Which end this is.
     pub(crate) role: Role,
     /// Threads that pack or unpack.
-    pub(crate) threads: u64,
+    pub(crate) threads: Figure,
 
     /// Raw bytes read from the source (sender).
     pub(crate) source_bytes: Figure,
@@ -200,7 +200,7 @@ impl Stats {
     pub(crate) fn new(role: Role, threads: usize) -> Stats {
         Stats {
             role,
-            threads: threads as u64,
+            threads: Figure(AtomicU64::new(threads as u64)),
             source_bytes: Figure::default(),
             stream_bytes: Figure::default(),
             wire_bytes: Figure::default(),
@@ -371,7 +371,7 @@ impl Stats {
             window_feet: self.window_feet.now(),
             far_window_feet: self.far_window_feet.now(),
             foot_bytes: self.foot_bytes.now(),
-            threads: self.threads,
+            threads: self.threads.now(),
             limit: self.limit.now(),
             cumulative: self.cumulative.now(),
             packing: self.packing(),
@@ -390,7 +390,7 @@ impl Stats {
         match self.role {
             _ if self.sink_blocked.now() => false,
             Role::Sender => self.unsent_feet.now() > 0 && !self.window_blocked.now(),
-            Role::Receiver => self.unpacking_feet.now() < self.threads,
+            Role::Receiver => self.unpacking_feet.now() < self.threads.now(),
         }
     }
 
@@ -402,12 +402,12 @@ impl Stats {
             _ if self.sink_writing.now() => Bottleneck::Sink,
             // It had not begun to write when we last heard, and the window is full of what it has.
             Role::Sender if is_blocked && self.sink_blocked.now() => Bottleneck::Sink,
-            Role::Receiver if self.unpacking_feet.now() >= self.threads => {
+            Role::Receiver if self.unpacking_feet.now() >= self.threads.now() => {
                 Bottleneck::Decompression
             }
             Role::Receiver => Bottleneck::NetworkOrSender,
             Role::Sender if self.waiting_for_source.now() && !unsent => Bottleneck::Source,
-            Role::Sender if self.packing_feet.now() >= 2 * self.threads && !self.packs_ahead() => {
+            Role::Sender if self.packing_feet.now() > self.threads.now() && !self.packs_ahead() => {
                 Bottleneck::Compression
             }
             Role::Sender if self.held_workers.now() > 0 => Bottleneck::Rate,
@@ -419,7 +419,7 @@ impl Stats {
 
     /// Whether feet are packed faster than they go: more wait than what the threads have just handed over.
     fn packs_ahead(&self) -> bool {
-        self.unsent_feet.now() > self.threads
+        self.unsent_feet.now() > self.threads.now()
     }
 
     /// Whether this end holds all the feet that it can, or nearly: the last are being read or packed.

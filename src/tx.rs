@@ -7,8 +7,8 @@
 //! is to hear of a source that fails.
 
 mod adapt;
-mod backlog;
 mod dispatch;
+mod lead;
 mod pack;
 mod read;
 mod shape;
@@ -50,7 +50,7 @@ pub struct Delivered {
 /// # Errors
 ///
 /// The stream is not known to be delivered: the [`Error`] says why, as gravely as it is known. A thread of the
-/// run may go on for as long as a read of the source takes.
+/// run may go on for as long as a read of the source takes, or the packing of a few feet.
 pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Delivered, Error> {
     let Ports { stats, news, interrupt, announce, spare, is_brief } = ports;
     let stats = stats.unwrap_or_else(|| Arc::new(Stats::of(stats::Role::Sender)));
@@ -86,6 +86,7 @@ pub fn run(config: &config::Tx, source: Source, ports: Ports<'_>) -> Result<Deli
     let budget = Budget::of(config.common.window_bytes, config.packaging.packing, settled);
     stats.window_feet.set(budget.feet as u64);
     stats.foot_bytes.set(settled.foot_bytes.into());
+    stats.threads.set(budget.threads as u64);
     let pool = Pool::new(budget.feet, budget.buffer_bytes);
     // One message for each foot that has a buffer: whoever packs never waits here.
     let (packed_out, packed) = bounded(budget.feet);

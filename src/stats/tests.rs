@@ -19,7 +19,9 @@ fn a_sender_sees_what_holds_it_up() {
     assert_eq!(stats.bottleneck(), Bottleneck::Window);
     stats.held_workers.set(1);
     assert_eq!(stats.bottleneck(), Bottleneck::Rate);
-    stats.packing_feet.set(4);
+    stats.packing_feet.set(2);
+    assert_eq!(stats.bottleneck(), Bottleneck::Rate, "each is with a thread");
+    stats.packing_feet.set(3);
     assert_eq!(stats.bottleneck(), Bottleneck::Compression);
     stats.unsent_feet.set(3);
     assert_eq!(stats.bottleneck(), Bottleneck::Rate, "packing is ahead");

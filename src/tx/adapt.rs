@@ -10,6 +10,7 @@
 
 mod trials;
 
+use super::lead::LEAST_BYTES;
 use crate::codec::LADDER;
 use std::time::{Duration, Instant};
 pub(super) use trials::Trials;
@@ -28,8 +29,6 @@ const MEMORY: Duration = Duration::from_secs(2);
 /// Harder packing was slower because of the packers, and what they pack has to change a lot if it was much slower: that
 /// counts for as many times as long as it was slower, up to this. (A way that has become thin shows in the pace here.)
 const LONGER: f64 = 4.0;
-/// Bytes that may wait for a packer, at least.
-const AHEAD_BYTES: u32 = 8 << 20;
 /// Packed feet may wait for a connection for so long on each step, if they are more than a few. Raw ones: so that the
 /// connections never run dry. Lightly packed ones: packers and connections are about as fast there, and each has
 /// to be busy where feet that hardly shrink are followed by others; longer, and what was packed for a gigabit would be all
@@ -42,7 +41,7 @@ const VAIN_AHEAD_MS: u32 = 500;
 /// Those that follow gain nothing there, and memory that is not in a cache costs more than the whole way.
 const LIGHTLY_PACKED: f64 = 250e6;
 /// If they are as many in a row: a few between others say nothing of those that follow.
-const RUN_BYTES: u64 = AHEAD_BYTES as u64;
+const RUN_BYTES: u64 = LEAST_BYTES as u64;
 /// Once those are out, what was packed behind them need not be out at once: in this time, half of it.
 const HALF_LIFE: Duration = Duration::from_millis(140);
 
@@ -232,7 +231,7 @@ impl Adapt {
     ) -> Adapt {
         Adapt {
             rung: FIRST,
-            most_packing: u64::from(AHEAD_BYTES / foot_bytes).max(2 * threads as u64),
+            most_packing: u64::from(LEAST_BYTES / foot_bytes).max(2 * threads as u64),
             few_unsent: u64::from(workers) + 2,
             most_unsent: window_feet as u64 * 3 / 4,
             most_vain: window_feet as u64 / 2,

@@ -7,7 +7,7 @@
 //! order of the stream.
 
 use super::adapt::Trials;
-use super::backlog::Backlog;
+use super::lead::Lead;
 use crate::codec::{LADDER, Packer, Packing, packer_bytes};
 use crate::digest::{Checks, FootCheck};
 use crate::error::Error;
@@ -48,7 +48,7 @@ pub(super) struct Packers {
     /// Where adaptive packing is on its ladder.
     rung: AtomicUsize,
     trials: Trials,
-    backlog: Backlog,
+    lead: Lead,
     checks: Checks,
     stats: Arc<Stats>,
     packed: Sender<Packed>,
@@ -80,8 +80,8 @@ impl Packers {
             spare: BytesMut::new(),
         })?;
         let (rung, trials) = (AtomicUsize::new(0), Trials::new(Instant::now()));
-        let backlog = Backlog::new(threads, checks.foot_bytes);
-        Ok(Arc::new(Packers { team, packing, rung, trials, backlog, checks, stats, packed }))
+        let lead = Lead::new(threads, checks.foot_bytes);
+        Ok(Arc::new(Packers { team, packing, rung, trials, lead, checks, stats, packed }))
     }
 
     /// From now on packing takes this step of the ladder, if it is adaptive; feet that wait for a thread do too.
@@ -104,10 +104,15 @@ impl Packers {
     }
 
     /// Waits until few enough feet wait for a thread that one more should be read. (`--adapt` has rules of its own.)
-    pub(super) fn wait(&self) {
+    pub(super) fn wait_for_room(&self) {
         if self.packing != Packing::Adapt {
-            self.backlog.wait();
+            self.lead.wait();
         }
+    }
+
+    /// Reading waits for something else.
+    pub(super) fn are_not_waited_for(&self) {
+        self.lead.forget();
     }
 
     /// Packs a foot: here if it only wants its check, else on one of the threads.
@@ -118,12 +123,12 @@ impl Packers {
             return self.hand_on(Packed::new(raw, check, Codec::Raw, bytes));
         }
         self.stats.packing_feet.increment();
-        self.backlog.read();
+        self.lead.read();
         let packers = Arc::clone(self);
         self.team.spawn(move |thread| {
             let packed = thread.pack(raw, &packers);
             packers.stats.packing_feet.subtract(1);
-            packers.backlog.packed();
+            packers.lead.packed();
             packers.hand_on(packed);
         });
     }

@@ -1,7 +1,8 @@
 //! Cuts the source into feet.
 //!
 //! Feet never cross a multiple of the foot size; when a foot leaves before it is full is decided by
-//! [`Flush`]. Reading stops where there are no buffers: that is the back-pressure. Short feet are
+//! [`Flush`]. Reading stops where there are no buffers: that is the back-pressure; and where enough feet wait
+//! to be packed ([`super::lead`]). Short feet are
 //! digested here, where the stream is in order. The end of a source counts once it has said that it is one.
 //! Does not know what happens to a foot.
 
@@ -139,8 +140,8 @@ impl Reader {
             if !self.adapt()? {
                 return Ok(false);
             }
-            self.packers.wait();
-            let Some(mut buffer) = self.pool.take() else { return Ok(false) };
+            self.packers.wait_for_room();
+            let Some(mut buffer) = self.buffer() else { return Ok(false) };
             let (bytes, is_last) = match self.fill(&mut buffer)? {
                 Fill::Foot(bytes) => (bytes, false),
                 Fill::Last(bytes) => (bytes, true),
@@ -161,6 +162,14 @@ impl Reader {
                 return Ok(true);
             }
         }
+    }
+
+    /// A buffer, as soon as there is one; `None` once the run is over.
+    fn buffer(&self) -> Option<Buffer> {
+        self.pool.try_take().or_else(|| {
+            self.packers.are_not_waited_for();
+            self.pool.take()
+        })
     }
 
     /// Where packing is adaptive: waits until little enough is packed ahead, and says how the next foot is packed. False:

@@ -113,6 +113,40 @@ fn acks_of_what_was_never_sent_close_the_connection_and_change_nothing() {
 }
 
 #[test]
+fn a_receiver_that_refuses_a_foot_for_ever_is_not_sent_it_for_ever() {
+    let mut tx = busy_tx();
+    let mut sent = 0;
+    while tx.events().is_empty() {
+        let (worker, id) = tx.sends().pop().expect("what is refused is sent again");
+        tx.written(worker);
+        tx.frame(worker, Frame::Nack { id });
+        sent += 1;
+        assert!(sent < 100, "for ever");
+    }
+}
+
+#[test]
+fn a_receiver_that_has_all_feet_but_the_first_makes_the_sender_remember_only_so_many() {
+    const ONCE: u64 = 512;
+    let mut tx = Tx::new(ONCE);
+    tx.up(1, 0);
+    let mut sent = 0;
+    for begin in (0..2 << 17).step_by(ONCE as usize) {
+        tx.offer(begin..begin + ONCE);
+        for _ in 0..ONCE {
+            sent += tx.sends().len() as u64;
+            tx.written(1);
+        }
+        if sent < begin {
+            break;
+        }
+        let ranges = vec![1..sent];
+        tx.frame(1, Frame::Ack(Ack { limit: u64::MAX, ranges, ..Ack::default() }));
+    }
+    assert_eq!(sent, 1 << 17);
+}
+
+#[test]
 fn an_abort_ends_the_sender_with_its_reason() {
     let mut tx = busy_tx();
     let abort = Abort { code: 255, reason: "\u{0}\u{7}".to_owned() };

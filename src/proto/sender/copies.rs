@@ -20,6 +20,8 @@ pub(super) struct Foot {
     pub(super) packed_bytes: u32,
     /// Where it is in flight; the second is a reinjection.
     pub(super) copies: [Option<Carrier>; 2],
+    /// How often its check has failed.
+    pub(super) nacks: u8,
     pub(super) was_sent: bool,
     /// A copy of it has gone to the kernel whole.
     pub(super) is_written: bool,
@@ -27,7 +29,7 @@ pub(super) struct Foot {
 
 impl Foot {
     pub(super) fn new(packed_bytes: u32) -> Foot {
-        Foot { packed_bytes, copies: [None; 2], was_sent: false, is_written: false }
+        Foot { packed_bytes, copies: [None; 2], nacks: 0, was_sent: false, is_written: false }
     }
 }
 

@@ -6,9 +6,14 @@
 use super::workers::Seat;
 use super::{Event, Sender};
 use crate::proto::frame::{Ack, Done, Frame};
+use crate::proto::receiver::MAX_CORRUPT;
 use crate::proto::{Failure, WorkerId};
 use std::ops::Range;
 use std::time::Instant;
+
+/// So far beyond the first foot that it does not have a receiver may be sent others, whatever it allows: each of those
+/// is remembered, with every time that it was sent, in some 600 bytes at most. More than any window has use for.
+const MOST_AHEAD: u64 = 1 << 17;
 
 impl Sender {
     pub(super) fn handle_frame(&mut self, now: Instant, worker: WorkerId, frame: Frame) {
@@ -43,7 +48,8 @@ impl Sender {
             return self.close(worker, "it set its limit below what it has");
         };
         self.change(seat, |path| path.heard_ack(now, ack));
-        self.limit = self.limit.max(ack.limit);
+        let most = ack.cumulative.max(self.base) + MOST_AHEAD;
+        self.limit = self.limit.max(ack.limit.min(most));
         self.window_feet = self.window_feet.max(window_feet);
         if ack.received_bytes >= self.received_bytes && ack.written_bytes >= self.written_bytes {
             // Not an older word that came over a slower worker.
@@ -112,6 +118,12 @@ impl Sender {
         let (copies, bytes) = (foot.copies, u64::from(foot.packed_bytes));
         if !copies.iter().flatten().any(|carrier| carrier.seat.worker == worker) {
             return;
+        }
+        foot.nacks += 1;
+        if foot.nacks >= MAX_CORRUPT {
+            // A receiver says so itself. Another could have us remember one sending more each time.
+            return self
+                .fail(Failure::Corrupt(format!("foot {id} failed its check {MAX_CORRUPT} times")));
         }
         let was_written = std::mem::take(&mut foot.is_written);
         self.written_feet -= u64::from(was_written);

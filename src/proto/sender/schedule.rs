@@ -215,6 +215,7 @@ impl Sender {
     ) -> Option<(WorkerId, FootHeader)> {
         let place = (id - self.base) as usize;
         let foot = self.feet[place].as_mut()?;
+        let header = self.headers[place].expect("a foot and its header are offered together");
         let path = self.workers.get(seat)?;
         let bytes = u64::from(foot.packed_bytes);
         self.different_feet += u64::from(!foot.was_sent);
@@ -225,7 +226,6 @@ impl Sender {
         if now - path.last_sent < PROBE {
             self.passed_over.remove(&path.link); // a probe once in a while is not yet use
         }
-        let header = self.headers[place]?;
         let mut number = 0;
         self.change(seat, |path| number = path.sent(now, id, bytes));
         let foot = self.feet[place].as_mut()?;

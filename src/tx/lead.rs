@@ -1,18 +1,18 @@
-//! How far reading runs ahead of the packing threads, where it is they who hold the stream up.
+//! How far reading leads packing, where it is the packing threads who hold the stream up.
 //!
 //! Feet that wait for a packer are of use only while the source pauses; meanwhile each takes memory that has to be
 //! cleared first, and has left the caches by the time it is packed. So few may wait, and twice as many each time that it
-//! turns out to have been too few: a packer had nothing to do after reading had been held back. (As a TCP receiver
-//! grows its buffer, to what the stream was seen to need.) Does not know what a foot is.
+//! turns out to have been too few: a packer had nothing to do after reading had been held back here, and by nothing
+//! else since. (As a TCP receiver grows its buffer, to what the stream was seen to need.) Does not know what a foot is.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Bytes that may wait at first, at least. Less, and packers of small feet are waited for foot by foot.
-const FIRST_BYTES: u32 = 8 << 20;
+/// Bytes that may wait in any case. Less, and packers of small feet are waited for foot by foot.
+pub(super) const LEAST_BYTES: u32 = 8 << 20;
 
 /// Feet between the reading thread and the end of their packing.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(super) struct Lead {
     state: Mutex<State>,
     packed: Condvar,
 }
@@ -24,26 +24,31 @@ struct State {
     /// Reading is held back where there are so many, until half of them are packed.
     most: usize,
     /// It was, and no packer has been idle since.
-    held: bool,
+    was_held: bool,
+    /// It is.
+    is_held: bool,
 }
 
-impl Backlog {
+impl Lead {
     /// None yet; for so many packing threads, and bytes a foot.
-    pub(super) fn new(threads: usize, foot_bytes: u32) -> Backlog {
-        let most = 4 * threads.max((FIRST_BYTES / foot_bytes) as usize / 4);
-        let state = State { threads, feet: 0, most, held: false };
-        Backlog { state: Mutex::new(state), packed: Condvar::new() }
+    pub(super) fn new(threads: usize, foot_bytes: u32) -> Lead {
+        let most = 4 * threads.max((LEAST_BYTES / foot_bytes) as usize / 4);
+        let state = State { threads, feet: 0, most, was_held: false, is_held: false };
+        Lead { state: Mutex::new(state), packed: Condvar::new() }
     }
 
     /// Waits while enough feet wait. Packing never blocks: this ends by itself.
     pub(super) fn wait(&self) {
         let mut state = self.lock();
-        if !state.is_enough() {
-            return;
-        }
-        while state.is_above_half() {
+        state.look();
+        while state.is_held {
             state = self.packed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Something else holds reading back: packers that run dry meanwhile say nothing of the source.
+    pub(super) fn forget(&self) {
+        self.lock().was_held = false;
     }
 
     /// One more was read.
@@ -53,9 +58,7 @@ impl Backlog {
 
     /// One was packed.
     pub(super) fn packed(&self) {
-        let mut state = self.lock();
-        state.feet -= 1;
-        if state.held && !state.is_above_half() {
+        if self.lock().packed() {
             self.packed.notify_one();
         }
     }
@@ -67,22 +70,24 @@ impl Backlog {
 }
 
 impl State {
-    fn is_enough(&mut self) -> bool {
-        let is_enough = self.feet >= self.most;
-        self.held |= is_enough;
-        is_enough
-    }
-
-    fn is_above_half(&self) -> bool {
-        self.feet > self.most / 2
+    /// Whether reading is to be held back from now on.
+    fn look(&mut self) {
+        self.is_held = self.feet >= self.most;
+        self.was_held |= self.is_held;
     }
 
     fn read(&mut self) {
-        if self.held && self.feet < self.threads {
-            self.held = false;
+        if self.was_held && self.feet < self.threads {
+            self.was_held = false;
             self.most = self.most.saturating_mul(2);
         }
         self.feet += 1;
+    }
+
+    /// Says whether reading may go on that was held back.
+    fn packed(&mut self) -> bool {
+        self.feet -= 1;
+        self.feet <= self.most / 2 && std::mem::take(&mut self.is_held)
     }
 }
 
@@ -95,8 +100,10 @@ mod tests {
 
     /// Reads until it is held back; says how many feet wait then.
     fn fill(state: &mut State) -> usize {
-        while !state.is_enough() {
+        state.look();
+        while !state.is_held {
             state.read();
+            state.look();
         }
         state.feet
     }
@@ -104,9 +111,7 @@ mod tests {
     #[test]
     fn a_few_feet_may_wait_for_each_thread_and_a_few_mebibytes_in_any_case() {
         let most = |threads, foot_bytes| {
-            fill(
-                &mut Backlog::new(threads, foot_bytes).state.into_inner().expect("nobody panicked"),
-            )
+            fill(&mut Lead::new(threads, foot_bytes).state.into_inner().expect("nobody panicked"))
         };
         assert_eq!([most(1, MIB), most(2, MIB), most(16, MIB)], [8, 8, 64]);
         assert_eq!([most(2, 16 * MIB), most(2, MIB / 16)], [8, 128]);
@@ -114,7 +119,7 @@ mod tests {
 
     #[test]
     fn more_may_wait_once_packers_ran_dry_after_reading_was_held_back() {
-        let mut state = Backlog::new(2, MIB).state.into_inner().expect("nobody panicked");
+        let mut state = Lead::new(2, MIB).state.into_inner().expect("nobody panicked");
         for most in [8, 16, 32] {
             assert_eq!(fill(&mut state), most);
             // One packer of two is idle when the next foot comes.
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_slow_source_or_packers_that_are_never_idle_change_nothing() {
-        let mut state = Backlog::new(2, MIB).state.into_inner().expect("nobody panicked");
+        let mut state = Lead::new(2, MIB).state.into_inner().expect("nobody panicked");
         for _ in 0..100 {
             state.feet = 0;
             state.read();
@@ -137,21 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn packers_that_ran_dry_while_reading_waited_for_something_else_change_nothing() {
+        let lead = Lead::new(2, MIB);
+        for _ in 0..10 {
+            assert_eq!(fill(&mut lead.lock()), 8);
+            lead.forget();
+            (0..8).for_each(|_| lead.packed());
+        }
+    }
+
+    #[test]
     fn who_is_held_back_goes_on_when_half_is_packed() {
-        let backlog = Backlog::new(1, MIB);
-        (0..8).for_each(|_| backlog.read());
+        let lead = Lead::new(1, MIB);
+        (0..8).for_each(|_| lead.read());
         thread::scope(|scope| {
-            let reader = scope.spawn(|| backlog.wait());
-            while !backlog.lock().held {
+            let reader = scope.spawn(|| lead.wait());
+            while !lead.lock().is_held {
                 thread::yield_now();
             }
-            (0..3).for_each(|_| backlog.packed());
-            assert!(!reader.is_finished());
-            backlog.packed();
+            (0..3).for_each(|_| lead.packed());
+            assert!(lead.lock().is_held);
+            lead.packed();
             assert!(reader.join().is_ok());
         });
         // And who is not, goes on at once.
-        (0..3).for_each(|_| backlog.read());
-        backlog.wait();
+        (0..3).for_each(|_| lead.read());
+        lead.wait();
     }
 }
