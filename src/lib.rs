@@ -51,7 +51,8 @@
 //! # Memory
 //!
 //! A fixed pool of foot buffers at each end is the back-pressure. At the sender a foot holds one buffer from
-//! its reading to its ack, and each packing thread has one to pack into; reading stops when there are none.
+//! its reading to its ack, and each packing thread has one to pack into; reading stops when there are none,
+//! and before that where as many feet wait to be packed as the source was seen to need.
 //! At the receiver the window advertised is as many feet as there are buffers, less one for each
 //! connection and each unpacking thread; a foot beyond it is refused before it is given a buffer. All of
 //! it together is `--window`. The lowest missing foot is always inside the window and always finds a buffer,
