@@ -42,7 +42,8 @@ fn a_lying_receiver_is_never_believed() {
             lied_to(4, move |call| call.repeat(|_| vec![frame.clone()]));
         }),
         Box::new(|| {
-            lied_to(4, |call| {
+            // It refuses all feet again and again.
+            lied_to(5, |call| {
                 call.repeat(|heard| match heard {
                     Frame::Foot(foot) => vec![Frame::Nack { id: foot.id }],
                     _ => vec![ack(0, 100), Frame::Nack { id: 0 }],
