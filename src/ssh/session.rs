@@ -87,7 +87,7 @@ impl Session {
             let (error, is_far_over) = ear.listen(BufReader::new(from), &bytes);
             // Who waits for the end of ssh needs not to know what it means.
             drop(ending);
-            thread::sleep(SIGNAL_FIRST); // for what may come, and mostly does not
+            thread::sleep(SIGNAL_FIRST); // no event to wait for: mostly no signal of ours comes
             if stats.has_known(direct_links) {
                 if !is_far_over {
                     return; // where there were direct connections the end of ssh is not fatal

@@ -106,7 +106,7 @@ impl Path {
         }
     }
 
-    /// Draws the conclusions from what has changed; its seat is this one.
+    /// Draws the conclusions from what has changed; `seat` is where it is kept.
     pub(super) fn reckon(&mut self, seat: Seat, foot_bytes: u32) {
         self.has_changed = false;
         self.share = self.share();

@@ -16,7 +16,8 @@ impl Sender {
         let is_excused = |path: &Path| self.sink_blocked || path.waits_for_turn();
         let excused = self.workers.iter().filter(|(_, path)| is_excused(path));
         for seat in excused.map(|(seat, _)| seat).collect::<Vec<_>>() {
-            self.workers.get_mut(seat).expect("it is there").last_advance = now;
+            self.workers.get_mut(seat).expect("nobody has left since it was listed").last_advance =
+                now;
         }
         let still = self.still_links(now);
         let free = self.free_links(now);
