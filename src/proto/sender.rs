@@ -151,7 +151,8 @@ pub struct Sender {
     /// Every foot below this number is acked.
     base: u64,
     acked: Ranges,
-    unsent: BTreeSet<u64>,
+    /// Offered and never sent, ascending.
+    unsent: VecDeque<u64>,
     lost: BTreeSet<u64>,
     /// Feet offered and not acked.
     held_feet: u64,
@@ -223,7 +224,7 @@ impl Sender {
             headers: VecDeque::new(),
             base: 0,
             acked: Ranges::default(),
-            unsent: BTreeSet::new(),
+            unsent: VecDeque::new(),
             lost: BTreeSet::new(),
             held_feet: 0,
             backlog_bytes: 0,
@@ -275,7 +276,9 @@ impl Sender {
         assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
         self.offered_bytes += u64::from(header.raw_bytes);
-        self.unsent.insert(header.id);
+        // Nearly in order: only packing them side by side makes one overtake another.
+        let above = self.unsent.iter().rev().take_while(|id| **id > header.id).count();
+        self.unsent.insert(self.unsent.len() - above, header.id);
         self.held_feet += 1;
         self.feet[place] = Some(Foot::new(header.packed_bytes));
         self.headers[place] = Some(header);

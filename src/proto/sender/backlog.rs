@@ -40,7 +40,7 @@ impl Sender {
             unacked_feet: self.held_feet,
             unsent_feet,
             unsent_bytes: self.backlog_bytes,
-            window_blocked: self.unsent.first().is_some_and(|&id| id >= self.limit),
+            window_blocked: self.unsent.front().is_some_and(|&id| id >= self.limit),
             // (A slow worker goes without a foot also where the window is wide.)
             window_short: self.was_short
                 && (self.sent_feet - self.base).saturating_mul(4)

@@ -81,47 +81,37 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn sent(id: u64) -> Sent {
-        Sent { id, at: Instant::now(), end: id }
-    }
-
-    #[test]
-    fn feet_are_found_by_number_whatever_is_settled_around_them() {
-        let mut flight = Flight::default();
-        let feet: Vec<Sent> = [7, 3, 9, 4].map(sent).to_vec();
-        let numbers: Vec<u32> = feet.iter().map(|&foot| flight.push(foot)).collect();
-        for (place, first) in
-            [(1, Some(feet[0])), (0, Some(feet[2])), (3, Some(feet[2])), (2, None)]
-        {
-            assert_eq!(flight.get(numbers[place]), Some(feet[place]));
-            assert!(flight.remove(numbers[place]));
-            assert_eq!(flight.get(numbers[place]), None);
-            assert!(!flight.remove(numbers[place]), "it is settled once");
-            assert_eq!(flight.first(), first);
+    proptest! {
+        /// Steps: `None` sends one more, `Some(n)` settles the nth that was ever sent.
+        #[test]
+        fn feet_are_found_by_number_whatever_is_settled_around_them(
+            settled in prop_oneof![Just(0), u32::MAX - 9..=u32::MAX],
+            steps in prop::collection::vec(prop::option::of(0..24_usize), 0..60),
+        ) {
+            let mut flight = Flight { settled, ..Flight::default() };
+            let (mut numbers, mut model) = (Vec::new(), Vec::new());
+            for step in steps {
+                let nth = step.map(|nth| nth.min(model.len()));
+                match nth.filter(|nth| *nth < model.len()) {
+                    None => {
+                        let id = 100 + model.len() as u64;
+                        let sent = Sent { id, at: Instant::now(), end: id };
+                        numbers.push(flight.push(sent));
+                        model.push(Some(sent));
+                    }
+                    Some(nth) => {
+                        prop_assert_eq!(flight.remove(numbers[nth]), model[nth].take().is_some());
+                    }
+                }
+                prop_assert!(numbers.iter().map(|number| flight.get(*number)).eq(model.iter().copied()));
+                prop_assert_eq!(flight.first(), model.iter().flatten().next().copied());
+                prop_assert_eq!(flight.len(), model.iter().flatten().count());
+                prop_assert_eq!(flight.is_empty(), model.iter().all(Option::is_none));
+            }
+            let left = model.into_iter().flatten().map(|sent| sent.id);
+            prop_assert!(flight.ids().eq(left));
         }
-        assert!(flight.is_empty() && flight.feet.is_empty());
-    }
-
-    #[test]
-    fn numbers_start_again_after_the_highest() {
-        let mut flight = Flight { settled: u32::MAX - 1, ..Flight::default() };
-        let numbers = [1, 2, 3, 4].map(|id| flight.push(sent(id)));
-        assert_eq!(numbers, [u32::MAX - 1, u32::MAX, 0, 1]);
-        for (number, id) in numbers.into_iter().zip(1..) {
-            assert_eq!(flight.get(number).map(|sent| sent.id), Some(id));
-            assert!(flight.remove(number));
-            assert!(!flight.remove(number));
-        }
-        assert!(flight.is_empty());
-    }
-
-    #[test]
-    fn what_is_left_is_counted_and_named() {
-        let mut flight = Flight::default();
-        let numbers = [5, 6, 7].map(|id| flight.push(sent(id)));
-        assert!(flight.remove(numbers[1]));
-        assert_eq!(flight.len(), 2);
-        assert_eq!(flight.ids().collect::<Vec<_>>(), [5, 7]);
     }
 }

@@ -61,11 +61,23 @@ impl Sender {
         let Some(foot) = self.foot_mut(id) else { return Rescue::Never };
         let [Some(holder), None] = foot.copies else { return Rescue::Never };
         let bytes = u64::from(foot.packed_bytes);
-        self.look_round(now);
         let held = &self.workers[holder.seat];
         if held.waits_for_turn() {
             return Rescue::Never; // another would wait as long
         }
+        // Without a rate nothing is due but by a rescuer's time.
+        let due = held.due(holder.number).map(|due| due + LATE);
+        let quickest = self.quickness.least();
+        let least = quickest.and_then(|(_, quickest)| self.workers[quickest].time_for(bytes));
+        if let (Some(due), Some(time)) = (due, least) {
+            // Nobody is sooner of those that are not late themselves: mostly there is no need to look at them all.
+            let time = time.min(UNKNOWN);
+            if !is_worth_it(now, time, due) {
+                return Rescue::NotBefore(due + time + LATE);
+            }
+        }
+        self.look_round(now);
+        let held = &self.workers[holder.seat];
         let links = self.survey.links.iter();
         let links = links.filter(|(link, _)| !(from_elsewhere && **link == held.link));
         let others = links.flat_map(|(_, condition)| {
@@ -82,14 +94,19 @@ impl Sender {
             return Rescue::NotBefore(now + time.max(LATE));
         }
         let is_sibling = self.workers[seat].link == held.link;
-        let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN };
-        let due = held.due(holder.number).unwrap_or_else(unknown) + LATE;
-        // What is late already is expected to take as long again as it is late.
-        let expected = due.max(now + now.saturating_duration_since(due));
-        if now + time + LATE < expected {
+        let unknown = || held.last_sent + if is_sibling { time } else { UNKNOWN } + LATE;
+        let due = due.unwrap_or_else(unknown);
+        if is_worth_it(now, time, due) {
             Rescue::Now(seat)
         } else {
             Rescue::NotBefore(due + time + LATE)
         }
     }
+}
+
+/// Whether a copy that takes this `time` would be there sooner than a foot that is late once it is `due`.
+fn is_worth_it(now: Instant, time: Duration, due: Instant) -> bool {
+    // What is late already is expected to take as long again as it is late.
+    let expected = due.max(now + now.saturating_duration_since(due));
+    now + time + LATE < expected
 }

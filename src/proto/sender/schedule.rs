@@ -65,7 +65,7 @@ impl Sender {
             self.counts.resent_feet += 1;
             return self.dispatch(now, seat, id);
         }
-        if let Some(&id) = self.unsent.first()
+        if let Some(&id) = self.unsent.front()
             && id < self.limit
         {
             let Some(seat) = self.choose(now, id, true) else {
@@ -73,7 +73,7 @@ impl Sender {
                 self.look_again_at = spills_at.into_iter().chain(self.quickest_until(now)).min();
                 return None;
             };
-            self.unsent.remove(&id);
+            self.unsent.pop_front();
             return self.dispatch(now, seat, id);
         }
         self.reinject(now)
@@ -191,7 +191,7 @@ impl Sender {
     /// Tells the receiver that its window is what holds us back, so that it may open it further; not at
     /// every foot.
     pub(super) fn complain(&mut self, now: Instant) -> Option<(WorkerId, Frame)> {
-        let next = *self.unsent.first()?;
+        let next = *self.unsent.front()?;
         if self.limit == 0 {
             return None; // it has not said yet how far its window is open
         }
