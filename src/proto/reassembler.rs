@@ -56,20 +56,20 @@ impl Reassembler {
         if header.id >= self.limit() {
             return Inserted::Outside;
         }
-        let Some(place) = header.id.checked_sub(self.written) else {
+        let Some(index) = header.id.checked_sub(self.written) else {
             return Inserted::Duplicate;
         };
-        let place = place as usize; // below window_feet, which slots can hold
-        if self.slots.len() <= place {
-            self.slots.resize(place + 1, None);
+        let index = index as usize; // below window_feet, which slots can hold
+        if self.slots.len() <= index {
+            self.slots.resize(index + 1, None);
         }
-        match &self.slots[place] {
+        match &self.slots[index] {
             Some(held) if held.check == header.check && held.offset == header.offset => {
                 Inserted::Duplicate
             }
             Some(_) => Inserted::Conflict,
             None => {
-                self.slots[place] = Some(header);
+                self.slots[index] = Some(header);
                 self.received.insert(header.id..header.id + 1);
                 self.seen = self.seen.max(header.id + 1);
                 Inserted::New
@@ -79,14 +79,14 @@ impl Reassembler {
 
     /// Whether foot `id` is inside the window and not here.
     pub fn is_missing(&self, id: u64) -> bool {
-        let Some(place) = id.checked_sub(self.written) else { return false };
-        id < self.limit() && self.slots.get(place as usize).is_none_or(Option::is_none)
+        let Some(index) = id.checked_sub(self.written) else { return false };
+        id < self.limit() && self.slots.get(index as usize).is_none_or(Option::is_none)
     }
 
     /// The next foot in order, once it is there.
     pub fn pop(&mut self) -> Option<FootHeader> {
-        let place = (self.next - self.written) as usize; // below the slots' length
-        let header = *self.slots.get(place)?.as_ref()?;
+        let index = (self.next - self.written) as usize; // below the slots' length
+        let header = *self.slots.get(index)?.as_ref()?;
         self.next += 1;
         Some(header)
     }

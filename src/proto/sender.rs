@@ -178,7 +178,7 @@ pub struct Sender {
     /// What the workers of each link that is up come to, and what all do.
     links: BTreeMap<LinkId, Share>,
     total: Share,
-    /// How soon a foot would arrive on each of those that may be waited for, at its place.
+    /// How soon a foot would arrive on each of those that may be waited for, at its slot.
     quickness: Least<Quickness>,
     /// When it was last looked who is overdue.
     looked_for_overdue: Instant,
@@ -268,20 +268,20 @@ impl Sender {
     /// A foot is packed and may be sent. Feet may be offered in any order, each once, each below the
     /// `feet` of [`Sender::finish`].
     pub fn offer(&mut self, header: FootHeader) {
-        let place = (header.id - self.base) as usize; // the owner holds its buffer: a bounded number
-        if self.feet.len() <= place {
-            self.feet.resize(place + 1, None);
-            self.headers.resize(place + 1, None);
+        let index = (header.id - self.base) as usize; // the owner holds its buffer: a bounded number
+        if self.feet.len() <= index {
+            self.feet.resize(index + 1, None);
+            self.headers.resize(index + 1, None);
         }
-        assert!(self.feet[place].is_none(), "foot {} is offered twice", header.id);
+        assert!(self.feet[index].is_none(), "foot {} is offered twice", header.id);
         self.backlog_bytes += u64::from(header.packed_bytes);
         self.offered_bytes += u64::from(header.raw_bytes);
         // Nearly in order: only packing them side by side makes one overtake another.
         let above = self.unsent.iter().rev().take_while(|id| **id > header.id).count();
         self.unsent.insert(self.unsent.len() - above, header.id);
         self.held_feet += 1;
-        self.feet[place] = Some(Foot::new(header.packed_bytes));
-        self.headers[place] = Some(header);
+        self.feet[index] = Some(Foot::new(header.packed_bytes));
+        self.headers[index] = Some(header);
     }
 
     /// There are no more feet than these.

@@ -37,8 +37,8 @@ impl Flight {
 
     /// The foot of this number is settled. False: it was before.
     pub(super) fn remove(&mut self, number: u32) -> bool {
-        let place = self.place(number);
-        if self.feet.get_mut(place).and_then(Option::take).is_none() {
+        let index = self.index(number);
+        if self.feet.get_mut(index).and_then(Option::take).is_none() {
             return false;
         }
         self.count -= 1;
@@ -51,7 +51,7 @@ impl Flight {
 
     /// The foot of this number, unless it is settled.
     pub(super) fn get(&self, number: u32) -> Option<Sent> {
-        *self.feet.get(self.place(number))?
+        *self.feet.get(self.index(number))?
     }
 
     /// The one that was sent first.
@@ -73,7 +73,7 @@ impl Flight {
     }
 
     /// Where it is; far behind the end for one that is settled.
-    fn place(&self, number: u32) -> usize {
+    fn index(&self, number: u32) -> usize {
         number.wrapping_sub(self.settled) as usize
     }
 }

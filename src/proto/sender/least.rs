@@ -3,10 +3,10 @@
 //! A tournament: who loses against his neighbour meets nobody else, so a change costs the logarithm of how
 //! many there are, and mostly less: it ends where it makes no difference. Does not know what is compared.
 
-/// For each place a value or none, and the least of all of them.
+/// At each index a value or none, and the least of all of them.
 #[derive(Debug)]
 pub(super) struct Least<Value> {
-    /// The places are the second half; before them, node `n` is the lesser of `2 n` and `2 n + 1`.
+    /// The leaves are the second half; before them, node `n` is the lesser of `2 n` and `2 n + 1`.
     nodes: Vec<Option<Value>>,
 }
 
@@ -16,12 +16,12 @@ impl<Value: Ord + Copy> Least<Value> {
         Least { nodes: vec![None; 2] }
     }
 
-    /// From now on this is the value at `place`. (Places are numbered from 0, and cost memory up to the highest.)
-    pub(super) fn set(&mut self, place: usize, value: Option<Value>) {
-        while place >= self.places() {
+    /// From now on this is the value at `index`. (Memory is for all up to the highest.)
+    pub(super) fn set(&mut self, index: usize, value: Option<Value>) {
+        while index >= self.leaves() {
             self.double();
         }
-        let (mut node, mut least) = (self.places() + place, value);
+        let (mut node, mut least) = (self.leaves() + index, value);
         while self.nodes[node] != least {
             self.nodes[node] = least;
             if node == 1 {
@@ -32,20 +32,20 @@ impl<Value: Ord + Copy> Least<Value> {
         }
     }
 
-    /// The least value of any place.
+    /// The least value at any index.
     pub(super) fn least(&self) -> Option<Value> {
         self.nodes[1]
     }
 
-    fn places(&self) -> usize {
+    fn leaves(&self) -> usize {
         self.nodes.len() / 2
     }
 
     fn double(&mut self) {
-        let values = self.nodes.split_off(self.places());
+        let values = self.nodes.split_off(self.leaves());
         self.nodes = vec![None; 4 * values.len()];
-        for (place, value) in values.into_iter().enumerate() {
-            self.set(place, value);
+        for (index, value) in values.into_iter().enumerate() {
+            self.set(index, value);
         }
     }
 }
@@ -69,9 +69,9 @@ mod tests {
             changes in prop::collection::vec((0..20_usize, prop::option::of(0..9_u8)), 0..80),
         ) {
             let (mut least, mut model) = (Least::new(), [None; 20]);
-            for (place, value) in changes {
-                least.set(place, value);
-                model[place] = value;
+            for (index, value) in changes {
+                least.set(index, value);
+                model[index] = value;
                 prop_assert_eq!(least.least(), model.iter().flatten().min().copied());
             }
         }

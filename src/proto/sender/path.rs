@@ -117,9 +117,9 @@ impl Path {
         self.next_due = next.and_then(|(at, end)| self.arrives(at, end));
         // Of which nothing is known, it is not tried again before it is.
         let untried = if self.in_flight.is_empty() { UNKNOWN } else { Duration::MAX };
-        let place = (self.link, self.foot_time.unwrap_or(untried), seat);
+        let asking = (self.link, self.foot_time.unwrap_or(untried), seat);
         let asks = !self.retires && self.unwritten.len() < self.unwritten_limit();
-        self.asking = asks.then_some(place);
+        self.asking = asks.then_some(asking);
     }
 
     /// What it adds to its link.

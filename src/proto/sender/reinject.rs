@@ -38,9 +38,9 @@ impl Sender {
             (true, None) if self.held_feet >= self.config.buffer_feet => 1,
             (true, None) => return None, // it is the source that is waited for
         };
-        for place in 0..feet {
-            let id = self.base + place as u64;
-            match self.rescuer(now, id, place > 0) {
+        for index in 0..feet {
+            let id = self.base + index as u64;
+            match self.rescuer(now, id, index > 0) {
                 Rescue::Now(seat) => {
                     self.counts.reinjected_feet += 1;
                     return self.dispatch(now, seat, id);

@@ -213,9 +213,9 @@ impl Sender {
         seat: Seat,
         id: u64,
     ) -> Option<(WorkerId, FootHeader)> {
-        let place = (id - self.base) as usize;
-        let foot = self.feet[place].as_mut()?;
-        let header = self.headers[place].expect("a foot and its header are offered together");
+        let index = (id - self.base) as usize;
+        let foot = self.feet[index].as_mut()?;
+        let header = self.headers[index].expect("a foot and its header are offered together");
         let path = self.workers.get(seat)?;
         let bytes = u64::from(foot.packed_bytes);
         self.different_feet += u64::from(!foot.was_sent);
@@ -228,7 +228,7 @@ impl Sender {
         }
         let mut number = 0;
         self.change(seat, |path| number = path.sent(now, id, bytes));
-        let foot = self.feet[place].as_mut()?;
+        let foot = self.feet[index].as_mut()?;
         let free = foot.copies.iter_mut().find(|copy| copy.is_none());
         *free.expect("a foot with two copies is never dispatched") = Some(Carrier { seat, number });
         self.sent_feet = self.sent_feet.max(id + 1);

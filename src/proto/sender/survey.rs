@@ -152,7 +152,7 @@ impl Sender {
                 }
             }
             self.ready.moves(asking, path.asking);
-            self.quickness.set(seat.place as usize, path.quickness(seat));
+            self.quickness.set(seat.slot as usize, path.quickness(seat));
             self.survey.changes = self.survey.changes.map(|changes| changes + 1);
         }
     }
@@ -171,7 +171,7 @@ impl Sender {
     pub(super) fn leave(&mut self, worker: WorkerId) -> Option<Path> {
         let (seat, path) = self.workers.remove(worker)?;
         self.ready.moves(path.asking, None);
-        self.quickness.set(seat.place as usize, None);
+        self.quickness.set(seat.slot as usize, None);
         let link = self.links.entry(path.link).or_default();
         *link -= path.share;
         self.total -= path.share;
@@ -223,19 +223,19 @@ impl Sender {
         let foot_bytes = u64::from(self.config.foot_bytes);
         for (seat, path) in self.workers.iter().filter(|(_, path)| !path.retires) {
             let condition = survey.links.entry(path.link).or_default();
-            let place = condition.rescuer(now, seat, path, foot_bytes);
-            keep_two(&mut condition.rescuers, place);
+            let rescuer = condition.rescuer(now, seat, path, foot_bytes);
+            keep_two(&mut condition.rescuers, rescuer);
         }
         survey
     }
 }
 
-/// Keeps the two least of all places it is given.
-fn keep_two<Place: Ord + Copy>(least: &mut [Option<Place>; 2], place: Place) {
+/// Keeps the two least of all that it is given.
+fn keep_two<Value: Ord + Copy>(least: &mut [Option<Value>; 2], value: Value) {
     match least {
-        [Some(first), _] if *first <= place => {
-            least[1] = Some(least[1].map_or(place, |second| second.min(place)));
+        [Some(first), _] if *first <= value => {
+            least[1] = Some(least[1].map_or(value, |second| second.min(value)));
         }
-        [first, second] => (*first, *second) = (Some(place), *first),
+        [first, second] => (*first, *second) = (Some(value), *first),
     }
 }

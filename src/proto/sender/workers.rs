@@ -8,79 +8,79 @@ use crate::proto::WorkerId;
 use std::collections::BTreeMap;
 use std::ops::Index;
 
-/// A connection, and the place where it is kept; another may have had that before.
+/// A connection, and the slot in which it is kept; another may have had that before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seat {
     pub(super) worker: WorkerId,
-    pub(super) place: u32,
+    pub(super) slot: u32,
 }
 
 impl Seat {
     /// Before all others.
-    pub(super) const FIRST: Seat = Seat { worker: WorkerId(0), place: 0 };
+    pub(super) const FIRST: Seat = Seat { worker: WorkerId(0), slot: 0 };
     /// Behind all others.
-    pub(super) const LAST: Seat = Seat { worker: WorkerId(u32::MAX), place: u32::MAX };
+    pub(super) const LAST: Seat = Seat { worker: WorkerId(u32::MAX), slot: u32::MAX };
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
-    places: BTreeMap<WorkerId, u32>,
+    slots: BTreeMap<WorkerId, u32>,
     paths: Vec<Option<(WorkerId, Path)>>,
-    free_places: Vec<u32>,
+    free_slots: Vec<u32>,
 }
 
 impl Workers {
     /// One more, whose number none of the others has.
     pub(super) fn insert(&mut self, worker: WorkerId, path: Path) -> Seat {
-        let place = self.free_places.pop().unwrap_or_else(|| {
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
             self.paths.push(None);
             self.paths.len() as u32 - 1
         });
-        self.paths[place as usize] = Some((worker, path));
-        self.places.insert(worker, place);
-        Seat { worker, place }
+        self.paths[slot as usize] = Some((worker, path));
+        self.slots.insert(worker, slot);
+        Seat { worker, slot }
     }
 
     /// One is gone.
     pub(super) fn remove(&mut self, worker: WorkerId) -> Option<(Seat, Path)> {
-        let place = self.places.remove(&worker)?;
-        let (_, path) = self.paths[place as usize].take()?;
-        self.free_places.push(place);
-        Some((Seat { worker, place }, path))
+        let slot = self.slots.remove(&worker)?;
+        let (_, path) = self.paths[slot as usize].take()?;
+        self.free_slots.push(slot);
+        Some((Seat { worker, slot }, path))
     }
 
     /// Where this connection is, if it is up.
     pub(super) fn seat(&self, worker: WorkerId) -> Option<Seat> {
-        self.places.get(&worker).map(|&place| Seat { worker, place })
+        self.slots.get(&worker).map(|&slot| Seat { worker, slot })
     }
 
     /// The connection that has this seat, unless it is gone.
     pub(super) fn get(&self, seat: Seat) -> Option<&Path> {
-        let (worker, path) = self.paths.get(seat.place as usize)?.as_ref()?;
+        let (worker, path) = self.paths.get(seat.slot as usize)?.as_ref()?;
         (*worker == seat.worker).then_some(path)
     }
 
     /// The same.
     pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut Path> {
-        let (worker, path) = self.paths.get_mut(seat.place as usize)?.as_mut()?;
+        let (worker, path) = self.paths.get_mut(seat.slot as usize)?.as_mut()?;
         (*worker == seat.worker).then_some(path)
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.slots.len()
     }
 
     /// Their numbers, ascending.
     pub(super) fn ids(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        self.places.keys().copied()
+        self.slots.keys().copied()
     }
 
     /// All, by number.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Seat, &Path)> {
-        self.places.iter().filter_map(|(&worker, &place)| {
-            let seat = Seat { worker, place };
+        self.slots.iter().filter_map(|(&worker, &slot)| {
+            let seat = Seat { worker, slot };
             Some((seat, self.get(seat)?))
         })
     }
@@ -118,7 +118,7 @@ mod tests {
         assert!(workers.remove(WorkerId(1)).is_some_and(|(seat, _)| seat == first));
         assert!(workers.remove(WorkerId(1)).is_none());
         let third = workers.insert(WorkerId(3), path(3));
-        assert_eq!(third.place, first.place);
+        assert_eq!(third.slot, first.slot);
         assert!(workers.get(first).is_none() && workers.get_mut(first).is_none());
         assert_eq!(workers.seat(WorkerId(1)), None);
         assert_eq!([workers[second].link, workers[third].link], [LinkId(2), LinkId(3)]);
