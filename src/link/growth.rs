@@ -97,7 +97,8 @@ struct Link {
     wanted: u16,
     /// Their number is not fixed.
     grows: bool,
-    /// A trial doubles them. Once that has failed it adds half of them.
+    /// A trial doubles them. Once that has failed it adds half of them, until a gain is clear again: it may have
+    /// failed by chance.
     doubles: bool,
     more_at: Instant,
     more_pause: Duration,
@@ -121,7 +122,7 @@ struct Trial {
 /// What a trial says so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    Kept,
+    Kept { is_clear: bool },
     Undone,
     Open,
 }
@@ -199,7 +200,7 @@ impl Growth {
         let link = &mut self.links[place];
         match verdict {
             Verdict::Open => self.trial = Some(trial),
-            Verdict::Kept => link.kept(now, from),
+            Verdict::Kept { is_clear } => link.kept(now, from, is_clear),
             Verdict::Undone => {
                 link.undo(now, from);
                 let wanted = link.wanted;
@@ -275,9 +276,10 @@ impl Link {
         due.map(|(_, at, wanted)| (at, wanted)).min()
     }
 
-    /// What was tried is better than `from` was.
-    fn kept(&mut self, now: Instant, from: u16) {
+    /// What was tried is better than `from` was; perhaps it `is_clear` by how much.
+    fn kept(&mut self, now: Instant, from: u16, is_clear: bool) {
         if self.wanted > from {
+            self.doubles |= is_clear;
             (self.more_at, self.more_pause) = (now, PAUSE);
             (self.fewer_at, self.fewer_pause) = (now + REST, REST);
         } else {
@@ -318,9 +320,9 @@ impl Trial {
         if wanted > self.from {
             let taken = (others_before * (1.0 - NOISE) - others_after).max(0.0);
             match (change - taken) / fair {
-                gain if is_steady && gain >= CLEAR => Verdict::Kept,
+                gain if is_steady && gain >= CLEAR => Verdict::Kept { is_clear: true },
                 _ if !is_late => Verdict::Open,
-                gain if is_steady && gain >= GAIN => Verdict::Kept,
+                gain if is_steady && gain >= GAIN => Verdict::Kept { is_clear: false },
                 _ => Verdict::Undone,
             }
         } else {
@@ -328,7 +330,7 @@ impl Trial {
             match (-change - taken_over) / fair {
                 loss if loss >= CLEAR => Verdict::Undone,
                 _ if !is_late => Verdict::Open,
-                loss if loss <= LOSS => Verdict::Kept,
+                loss if loss <= LOSS => Verdict::Kept { is_clear: false },
                 _ => Verdict::Undone,
             }
         }

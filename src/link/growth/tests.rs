@@ -374,3 +374,22 @@ fn an_end_that_was_not_running_judges_nothing_by_that_time() {
     world.run(60);
     assert!(world.changes[..3] == [(0, 8), (0, 6), (0, 4)], "{:?}", world.changes);
 }
+
+#[test]
+fn a_trial_that_was_spoilt_by_chance_does_not_slow_down_all_that_follow() {
+    for seed in 0..20 {
+        for tenths in (10..200).step_by(5) {
+            let mut world = World::one(lossy).noisy(0.1, seed);
+            for _ in 0..tenths {
+                world.tick();
+            }
+            // All stand still for two seconds.
+            world.bring = Box::new(|_| vec![0.0]);
+            world.run(2);
+            world.bring = Box::new(|live| vec![lossy(f64::from(live[0]))]);
+            world.run(120);
+            let mbit = world.bytes[0] / MBIT / (122.0 + f64::from(tenths) / 10.0);
+            assert!(mbit >= 160.0, "seed {seed}, {tenths}: {mbit} Mbit/s, {:?}", world.changes);
+        }
+    }
+}
