@@ -1,9 +1,9 @@
 //! How many connections each link should have, by what they bring.
 //!
 //! One link at a time is given more connections on trial. Those that bring a good part of what as many of the
-//! others bring stay; else they go again, and the next trial is smaller, and later. Once in a while fewer are
-//! tried in the same way. It judges only spans in which the link was waited for and its connections stayed the
-//! same: a source or a sink that is slow or stands still changes nothing.
+//! others bring stay; else they go again, and the next trials are later, and smaller until a gain is clear. Once in
+//! a while fewer are tried in the same way. It judges only spans in which the link was waited for and its
+//! connections stayed the same: a source or a sink that is slow or stands still changes nothing.
 //!
 //! Pure: figures and the time go in, and what is to be changed comes out. Does not know how connections come and
 //! go ([`super::steer`]), nor what they carry.
@@ -115,6 +115,8 @@ struct Trial {
     before: Vec<f64>,
     /// The best second of this one.
     best_before: f64,
+    /// It is what is left of one that has failed.
+    is_rest: bool,
     /// When they must have come, or gone.
     until: Instant,
 }
@@ -182,7 +184,8 @@ impl Growth {
             let cause = format!("{} bring {}", link.wanted, rate(before[place]));
             let from = std::mem::replace(&mut link.wanted, wanted);
             let until = now + ARRIVAL;
-            self.trial = Some(Trial { link: place, from, before, best_before, until });
+            let is_rest = false;
+            self.trial = Some(Trial { link: place, from, before, best_before, is_rest, until });
             return Some(Change { link: place, wanted, cause });
         }
         let is_used_up = (0..self.links.len())
@@ -205,7 +208,7 @@ impl Growth {
                 link.undo(now, from);
                 let wanted = link.wanted;
                 if wanted != from {
-                    self.trial = Some(Trial { until: now + ARRIVAL, ..trial });
+                    self.trial = Some(Trial { until: now + ARRIVAL, is_rest: true, ..trial });
                 }
                 return Some(Change { link: place, wanted, cause });
             }
@@ -320,7 +323,8 @@ impl Trial {
         if wanted > self.from {
             let taken = (others_before * (1.0 - NOISE) - others_after).max(0.0);
             match (change - taken) / fair {
-                gain if is_steady && gain >= CLEAR => Verdict::Kept { is_clear: true },
+                // Of what is left it is known that twice as many were too many, or it was chance: the next will tell.
+                gain if is_steady && gain >= CLEAR => Verdict::Kept { is_clear: !self.is_rest },
                 _ if !is_late => Verdict::Open,
                 gain if is_steady && gain >= GAIN => Verdict::Kept { is_clear: false },
                 _ => Verdict::Undone,

@@ -70,6 +70,7 @@ impl Intake {
         let threads =
             team::threads((window_bytes / u64::from(crate::foot::MIN_FOOT_BYTES)) as usize);
         let team = Arc::new(Team::new("unpack", threads, keep)?);
+        stats.threads.set(team.count() as u64);
         Ok(Arc::new(Intake { window_bytes, stats, shared: OnceLock::new(), out, unpacked, team }))
     }
 

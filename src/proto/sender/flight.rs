@@ -110,6 +110,7 @@ mod tests {
                 prop_assert_eq!(flight.len(), model.iter().flatten().count());
                 prop_assert_eq!(flight.is_empty(), model.iter().all(Option::is_none));
             }
+            prop_assert!(!flight.is_empty() || flight.feet.is_empty(), "nothing is kept of those that are settled");
             let left = model.into_iter().flatten().map(|sent| sent.id);
             prop_assert!(flight.ids().eq(left));
         }

@@ -67,11 +67,11 @@ impl Sender {
         }
         // Without a rate nothing is due but by a rescuer's time.
         let due = held.due(holder.number).map(|due| due + LATE);
-        let quickest = self.quickness.least();
-        let least = quickest.and_then(|(_, quickest)| self.workers[quickest].time_for(bytes));
-        if let (Some(due), Some(time)) = (due, least) {
-            // Nobody is sooner of those that are not late themselves: mostly there is no need to look at them all.
-            let time = time.min(UNKNOWN);
+        let quickest = self.quickness.least().filter(|(_, seat)| *seat != holder.seat);
+        if let (Some(due), Some((foot_time, _))) = (due, quickest) {
+            // No time of those that may be waited for is less: mostly there is no need to look at them all.
+            let part = bytes as f64 / f64::from(self.config.foot_bytes);
+            let time = foot_time.mul_f64(part).min(UNKNOWN);
             if !is_worth_it(now, time, due) {
                 return Rescue::NotBefore(due + time + LATE);
             }

@@ -1,7 +1,7 @@
 //! What the connections come to together, at a cost for each foot that does not grow with their number.
 //!
 //! Sums, and who is the quickest, are kept exact, change by change. What second copies need to know of all of
-//! them is found by a *survey*, which serves until one connection in [`OUTDATED`] has changed: so of sixteen
+//! them is found by a *survey*, which serves until one connection in [`OUTDATED`] has changed: so of fifteen
 //! and fewer it is never out of date, and of more so little that no decision gets worse for it. Does not decide
 //! anything: see [`super::schedule`] and [`super::reinject`].
 
