@@ -117,6 +117,8 @@ struct Trial {
     best_before: f64,
     /// It is what is left of one that has failed.
     is_rest: bool,
+    /// It has begun anew, since everything stood still for a while.
+    is_repeated: bool,
     /// When they must have come, or gone.
     until: Instant,
 }
@@ -126,6 +128,8 @@ struct Trial {
 enum Verdict {
     Kept { is_clear: bool },
     Undone,
+    /// It would be, but part of the time nothing went at all.
+    Spoilt,
     Open,
 }
 
@@ -184,8 +188,10 @@ impl Growth {
             let cause = format!("{} bring {}", link.wanted, rate(before[place]));
             let from = std::mem::replace(&mut link.wanted, wanted);
             let until = now + ARRIVAL;
-            let is_rest = false;
-            self.trial = Some(Trial { link: place, from, before, best_before, is_rest, until });
+            let (is_rest, is_repeated) = (false, false);
+            let trial =
+                Trial { link: place, from, before, best_before, is_rest, is_repeated, until };
+            self.trial = Some(trial);
             return Some(Change { link: place, wanted, cause });
         }
         let is_used_up = (0..self.links.len())
@@ -203,6 +209,10 @@ impl Growth {
         let link = &mut self.links[place];
         match verdict {
             Verdict::Open => self.trial = Some(trial),
+            Verdict::Spoilt => {
+                self.span.restart(now, seen);
+                self.trial = Some(Trial { is_repeated: true, ..trial });
+            }
             Verdict::Kept { is_clear } => link.kept(now, from, is_clear),
             Verdict::Undone => {
                 link.undo(now, from);
@@ -244,7 +254,13 @@ impl Growth {
         );
         // Where it is only noise, and nothing has changed, that happens once in seventy times.
         let is_steady = self.span.by_seconds(place).all(|rate| rate >= trial.best_before);
-        let verdict = trial.verdict(wanted, &after, is_steady, is_late);
+        let verdict = match trial.verdict(wanted, &after, is_steady, is_late) {
+            // That says nothing of the connections; but it may be the way of this link.
+            Verdict::Undone if !trial.is_repeated && !self.span.is_even(now, place, seen) => {
+                Verdict::Spoilt
+            }
+            verdict => verdict,
+        };
         (verdict, cause)
     }
 }
