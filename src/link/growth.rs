@@ -126,7 +126,9 @@ struct Trial {
 /// What a trial says so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    Kept { is_clear: bool },
+    Kept {
+        is_clear: bool,
+    },
     Undone,
     /// It would be, but part of the time nothing went at all.
     Spoilt,
