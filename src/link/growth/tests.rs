@@ -393,3 +393,21 @@ fn a_trial_that_was_spoilt_by_chance_does_not_slow_down_all_that_follow() {
         }
     }
 }
+
+#[test]
+fn a_link_that_has_become_wider_is_soon_filled() {
+    for seed in 0..20 {
+        let mut world = World::one(|_| 16.0 * MBIT).noisy(0.05, seed);
+        world.run(30);
+        world.bring = Box::new(|live| vec![lossy(f64::from(live[0]))]);
+        world.run(40);
+        assert!(world.wanted(0) >= 40, "seed {seed}: {:?}", world.changes);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_doubling_that_failed_is_not_doubled() {
+    let mut world = World::one(|live| (4.0 * live).min(21.6) * MBIT);
+    world.run(60);
+    assert_eq!(world.changes[..3], [(0, 8), (0, 6), (0, 9)]);
+}
